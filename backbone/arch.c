@@ -1,0 +1,172 @@
+#include "backbone/arch.h"
+
+#include <string.h>
+
+#include "base/memory.h"
+#include "base/text.h"
+
+#define VARIANT(name_, a, b, c, d, width_, scale_, groups_, ...)                                   \
+    {                                                                                              \
+        name_,                                                                                     \
+        {                                                                                          \
+            {a, b, c, d}, {64, 128, 256, 512}, width_, scale_, groups_, 64, __VA_ARGS__            \
+        }                                                                                          \
+    }
+#define V1 R2_STEM_7X7, R2_DOWNSAMPLE_CONV
+#define V1B R2_STEM_DEEP, R2_DOWNSAMPLE_AVG
+
+static const struct {
+    const char *name;
+    struct r2_arch arch;
+} variants[] = {
+    VARIANT("res2net50", 3, 4, 6, 3, 26, 4, 1, V1),
+    VARIANT("res2net50_48w_2s", 3, 4, 6, 3, 48, 2, 1, V1),
+    VARIANT("res2net50_26w_4s", 3, 4, 6, 3, 26, 4, 1, V1),
+    VARIANT("res2net50_14w_8s", 3, 4, 6, 3, 14, 8, 1, V1),
+    VARIANT("res2net50_26w_6s", 3, 4, 6, 3, 26, 6, 1, V1),
+    VARIANT("res2net50_26w_8s", 3, 4, 6, 3, 26, 8, 1, V1),
+    VARIANT("res2net101", 3, 4, 23, 3, 26, 4, 1, V1),
+    VARIANT("res2net101_26w_4s", 3, 4, 23, 3, 26, 4, 1, V1),
+    VARIANT("res2next50", 3, 4, 6, 3, 4, 4, 8, V1),
+    VARIANT("res2next50_4s", 3, 4, 6, 3, 4, 4, 8, V1),
+    VARIANT("res2net50_v1b", 3, 4, 6, 3, 26, 4, 1, V1B),
+    VARIANT("res2net50_v1b_26w_4s", 3, 4, 6, 3, 26, 4, 1, V1B),
+    VARIANT("res2net50d", 3, 4, 6, 3, 26, 4, 1, V1B),
+    VARIANT("res2net101_v1b", 3, 4, 23, 3, 26, 4, 1, V1B),
+    VARIANT("res2net101_v1b_26w_4s", 3, 4, 23, 3, 26, 4, 1, V1B),
+    VARIANT("res2net101d", 3, 4, 23, 3, 26, 4, 1, V1B),
+    VARIANT("res2net152_v1b", 3, 8, 36, 3, 26, 4, 1, V1B),
+    VARIANT("res2net152_v1b_26w_4s", 3, 8, 36, 3, 26, 4, 1, V1B),
+};
+
+uint32_t r2_arch_width(const struct r2_arch *arch, unsigned stage)
+{
+    return (uint32_t)((uint64_t)arch->planes[stage] * arch->base_width / 64 * arch->groups);
+}
+
+const char *r2_arch_name(size_t i)
+{
+    return i < R2_COUNT(variants) ? variants[i].name : NULL;
+}
+
+static const char *name_at(const void *from, size_t i)
+{
+    (void)from;
+    return i == R2_COUNT(variants) ? "custom" : r2_arch_name(i);
+}
+
+enum r2_status r2_arch_find(const char *name, struct r2_arch *ret, struct r2_error *err)
+{
+    for (size_t i = 0; i < R2_COUNT(variants); i++) {
+        if (strcmp(variants[i].name, name) != 0) continue;
+        *ret = variants[i].arch;
+        return R2_OK;
+    }
+    const char *nearest = r2_text_nearest(name, name_at, NULL);
+    return r2_fail(err, R2_NOT_FOUND, "arch '%.64s' is unknown%s%s%s", name,
+                   nearest ? "; did you mean '"
+                           : "; known are res2net50_26w_4s and its kin, custom",
+                   nearest ? nearest : "", nearest ? "'?" : "");
+}
+
+static const char *const precisions[] = {"f32", NULL};
+static const char *const dialects[] = {"official", "mmdet", "auto", NULL};
+static const char *const stems[] = {"7x7", "deep", NULL};
+static const char *const downsamples[] = {"conv", "avg", NULL};
+
+const char *r2_dialect_name(enum r2_dialect dialect)
+{
+    return dialects[dialect];
+}
+
+#define FIELD(kind, member) R2_FIELD(kind, struct r2_backbone_options, member)
+
+/* clang-format off */
+static const struct r2_option options[] = {
+    {.name = "arch", FIELD(TEXT, arch_name), .help = "variant, or custom"},
+    {.name = "weights", FIELD(TEXTS, weights), .min_count = 1, .max_count = R2_LIST_MAX,
+     .help = "safetensors file or shards, in the model's directory"},
+    {.name = "precision", FIELD(CHOICE, precision), .choices = precisions, .fallback = "f32",
+     .help = "arithmetic of the trunk"},
+    {.name = "dialect", FIELD(CHOICE, dialect), .choices = dialects, .fallback = "auto",
+     .help = "graph behind the tensor names; auto: mmdet for its names, else official"},
+    {.name = "bn_eps", FIELD(FLOAT, bn_eps), .min = 1e-12, .max = 1, .fallback = "1e-5",
+     .help = "epsilon of the batch norms"},
+    {.name = "layers", FIELD(INTS, layers), .flags = R2_OPTION_OPTIONAL, .min = 1, .max = 64,
+     .min_count = R2_STAGES, .max_count = R2_STAGES, .help = "custom: blocks of each stage"},
+    {.name = "planes", FIELD(INTS, planes), .flags = R2_OPTION_OPTIONAL, .min = 1, .max = 4096,
+     .min_count = R2_STAGES, .max_count = R2_STAGES, .help = "custom: a quarter of each stage's features"},
+    {.name = "base_width", FIELD(INT, base_width), .min = 0, .max = 1024, .fallback = "0",
+     .help = "custom: channels of a slice at 64 planes"},
+    {.name = "scale", FIELD(INT, scale), .min = 0, .max = 16, .fallback = "0",
+     .help = "custom: slices of a block, from 2"},
+    {.name = "groups", FIELD(INT, groups), .min = 0, .max = 1024, .fallback = "0",
+     .help = "custom: groups of the 3x3 convolutions"},
+    {.name = "stem", FIELD(CHOICE, stem), .choices = stems, .fallback = "7x7", .help = "custom: stem"},
+    {.name = "downsample", FIELD(CHOICE, downsample), .choices = downsamples, .fallback = "conv",
+     .help = "custom: shortcut where the stride is 2"},
+    {.name = "stem_channels", FIELD(INT, stem_channels), .min = 0, .max = 1024, .fallback = "0",
+     .help = "custom: channels after the stem; 0: 64"},
+};
+/* clang-format on */
+
+const struct r2_option_table r2_backbone_table = R2_OPTION_TABLE(options, "key");
+
+/* Keys that only `custom` has. */
+static const char *const custom_keys[] = {"layers", "planes", "base_width", "scale",
+                                          "groups", "stem",   "downsample", "stem_channels"};
+
+static enum r2_status read_custom(struct r2_backbone_options *read, struct r2_error *err)
+{
+    struct r2_arch *arch = &read->arch;
+    if (read->layers.count != R2_STAGES)
+        return r2_fail(err, R2_INVALID, "arch custom needs layers, a list of %d", R2_STAGES);
+    if (read->base_width < 1) return r2_fail(err, R2_INVALID, "arch custom needs base_width");
+    if (read->scale < 2)
+        return r2_fail(err, R2_INVALID, "scale is %d, arch custom needs 2..16", (int)read->scale);
+    for (size_t i = 0; i < R2_STAGES; i++) {
+        arch->layers[i] = (uint32_t)read->layers.items[i];
+        arch->planes[i] = read->planes.count ? (uint32_t)read->planes.items[i] : 64u << i;
+    }
+    arch->base_width = (uint32_t)read->base_width;
+    arch->scale = (uint32_t)read->scale;
+    arch->groups = read->groups ? (uint32_t)read->groups : 1;
+    arch->stem_channels = read->stem_channels ? (uint32_t)read->stem_channels : 64;
+    arch->stem = (enum r2_stem)read->stem;
+    arch->downsample = (enum r2_downsample)read->downsample;
+    for (unsigned i = 0; i < R2_STAGES; i++) {
+        uint32_t width = r2_arch_width(arch, i);
+        if (!width || width > 8192)
+            return r2_fail(err, R2_INVALID,
+                           "stage %u has slices of %u channels, allowed are 1..8192", i + 1, width);
+    }
+    if (arch->stem == R2_STEM_DEEP && arch->stem_channels < 2)
+        return r2_fail(err, R2_INVALID, "stem_channels is 1, a deep stem needs 2 or more");
+    return R2_OK;
+}
+
+static enum r2_status read_arch(json_t *object, struct r2_backbone_options *read,
+                                struct r2_error *err)
+{
+    if (strcmp(read->arch_name, "custom") == 0) return read_custom(read, err);
+    for (size_t i = 0; i < R2_COUNT(custom_keys); i++)
+        if (json_object_get(object, custom_keys[i]))
+            return r2_fail(err, R2_INVALID, "key '%s' goes with arch custom only, arch is '%s'",
+                           custom_keys[i], read->arch_name);
+    return r2_arch_find(read->arch_name, &read->arch, err);
+}
+
+enum r2_status r2_backbone_options_read(json_t *object, struct r2_backbone_options *ret,
+                                        struct r2_error *err)
+{
+    static const char where[] = "model.json: backbone";
+    struct r2_backbone_options read = {0};
+    enum r2_status status = r2_options_defaults(&r2_backbone_table, &read, err);
+    if (status == R2_OK) status = r2_options_read(&r2_backbone_table, object, where, &read, err);
+    if (status == R2_OK && read_arch(object, &read, err) != R2_OK) status = r2_fail_in(err, where);
+    if (status == R2_OK)
+        *ret = read;
+    else
+        r2_options_finish(&r2_backbone_table, &read);
+    return status;
+}

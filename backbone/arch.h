@@ -1,0 +1,76 @@
+/*
+ * Which Res2Net: the published variants by name, and `custom` by its numbers.
+ */
+#ifndef R2_BACKBONE_ARCH_H
+#define R2_BACKBONE_ARCH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "config/options.h"
+
+enum { R2_STAGES = 4, R2_EXPANSION = 4 };
+
+enum r2_stem {
+    R2_STEM_7X7, /* one 7x7 convolution: "v1" */
+    R2_STEM_DEEP /* three 3x3 convolutions: "v1b", timm's "d" */
+};
+
+enum r2_downsample {
+    R2_DOWNSAMPLE_CONV, /* 1x1 convolution with the stage's stride */
+    R2_DOWNSAMPLE_AVG   /* average pool with the stage's stride, then 1x1 convolution */
+};
+
+/* Graphs that hide behind the same tensor names: nothing in the tensors tells them apart. */
+enum r2_dialect {
+    R2_DIALECT_OFFICIAL, /* also timm, mmpretrain: the last slice of every stage's first block is
+                            pooled */
+    R2_DIALECT_MMDET,    /* mmdetection: passed through where the stride is 1 */
+};
+
+struct r2_arch {
+    uint32_t layers[R2_STAGES]; /* blocks of each stage */
+    uint32_t planes[R2_STAGES]; /* a stage's features are planes * R2_EXPANSION */
+    uint32_t base_width;        /* channels of a slice, for 64 planes and one group */
+    uint32_t scale;             /* slices */
+    uint32_t groups;            /* of the 3x3 convolutions */
+    uint32_t stem_channels;
+    enum r2_stem stem;
+    enum r2_downsample downsample;
+};
+
+/* Channels of one slice in a stage. */
+uint32_t r2_arch_width(const struct r2_arch *arch, unsigned stage);
+
+/* Name of published variant i (official and timm names), NULL past the end. */
+const char *r2_arch_name(size_t i);
+
+/* R2_NOT_FOUND names the nearest. */
+enum r2_status r2_arch_find(const char *name, struct r2_arch *ret, struct r2_error *err);
+
+/* The `backbone` object of model.json. */
+struct r2_backbone_options {
+    char *arch_name;
+    struct r2_texts weights;
+    int precision; /* choice: f32 */
+    int dialect;   /* enum r2_dialect, or R2_DIALECT_AUTO: by the tensors' names */
+    double bn_eps;
+    struct r2_arch arch;
+    /* of custom, as read; empty for published variants */
+    struct r2_ints layers, planes;
+    int64_t base_width, scale, groups, stem_channels;
+    int stem, downsample;
+};
+
+enum { R2_DIALECT_AUTO = 2 };
+
+extern const struct r2_option_table r2_backbone_table;
+
+/* Reads and checks the object; finish with r2_options_finish(&r2_backbone_table, ret). */
+enum r2_status r2_backbone_options_read(json_t *object, struct r2_backbone_options *ret,
+                                        struct r2_error *err);
+
+const char *r2_dialect_name(enum r2_dialect dialect);
+
+#endif

@@ -1,0 +1,459 @@
+#include "backbone/engine.h"
+
+#include <oneapi/dnnl/dnnl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+
+/* --- the generations ---------------------------------------------------------------------------
+   2.x passes memory descriptors by value inside operation descriptors; 3.x has opaque descriptors
+   and creates primitive descriptors directly. */
+#if DNNL_VERSION_MAJOR >= 3
+typedef dnnl_memory_desc_t md_handle;
+typedef const_dnnl_memory_desc_t md_view;
+
+static dnnl_status_t md_create(md_handle *ret, int rank, const dnnl_dims_t dims,
+                               dnnl_format_tag_t tag)
+{
+    return dnnl_memory_desc_create_with_tag(ret, rank, dims, dnnl_f32, tag);
+}
+
+static dnnl_status_t md_clone(md_handle *ret, md_view from)
+{
+    return dnnl_memory_desc_clone(ret, from);
+}
+
+static void md_free(md_handle md)
+{
+    if (md) dnnl_memory_desc_destroy(md);
+}
+
+static dnnl_status_t append_sum(dnnl_post_ops_t ops)
+{
+    return dnnl_post_ops_append_sum(ops, 1.0f, 0, dnnl_data_type_undef);
+}
+
+static dnnl_status_t append_relu(dnnl_post_ops_t ops)
+{
+    return dnnl_post_ops_append_eltwise(ops, dnnl_eltwise_relu, 0.0f, 0.0f);
+}
+
+static dnnl_status_t conv_pd(dnnl_primitive_desc_t *ret, dnnl_engine_t engine,
+                             const md_handle md[4], const dnnl_dim_t *strides,
+                             const dnnl_dim_t *dilates, const dnnl_dim_t *pad,
+                             const dnnl_dim_t *pad_end, dnnl_primitive_attr_t attr)
+{
+    return dnnl_convolution_forward_primitive_desc_create(
+        ret, engine, dnnl_forward_inference, dnnl_convolution_direct, md[0], md[1], md[2], md[3],
+        strides, dilates, pad, pad_end, attr);
+}
+
+static dnnl_status_t linear_pd(dnnl_primitive_desc_t *ret, dnnl_engine_t engine,
+                               const md_handle md[4], dnnl_primitive_attr_t attr)
+{
+    return dnnl_inner_product_forward_primitive_desc_create(ret, engine, dnnl_forward_inference,
+                                                            md[0], md[1], md[2], md[3], attr);
+}
+#else
+typedef dnnl_memory_desc_t *md_handle;
+typedef const dnnl_memory_desc_t *md_view;
+
+static dnnl_status_t md_clone(md_handle *ret, md_view from)
+{
+    *ret = malloc(sizeof **ret);
+    if (!*ret) return dnnl_out_of_memory;
+    **ret = *from;
+    return dnnl_success;
+}
+
+static dnnl_status_t md_create(md_handle *ret, int rank, const dnnl_dims_t dims,
+                               dnnl_format_tag_t tag)
+{
+    dnnl_memory_desc_t md;
+    dnnl_status_t status = dnnl_memory_desc_init_by_tag(&md, rank, dims, dnnl_f32, tag);
+    return status == dnnl_success ? md_clone(ret, &md) : status;
+}
+
+static void md_free(md_handle md)
+{
+    free(md);
+}
+
+static dnnl_status_t append_sum(dnnl_post_ops_t ops)
+{
+    return dnnl_post_ops_append_sum(ops, 1.0f);
+}
+
+static dnnl_status_t append_relu(dnnl_post_ops_t ops)
+{
+    return dnnl_post_ops_append_eltwise(ops, 1.0f, dnnl_eltwise_relu, 0.0f, 0.0f);
+}
+
+static dnnl_status_t conv_pd(dnnl_primitive_desc_t *ret, dnnl_engine_t engine,
+                             const md_handle md[4], const dnnl_dim_t *strides,
+                             const dnnl_dim_t *dilates, const dnnl_dim_t *pad,
+                             const dnnl_dim_t *pad_end, dnnl_primitive_attr_t attr)
+{
+    dnnl_convolution_desc_t desc;
+    dnnl_status_t status = dnnl_dilated_convolution_forward_desc_init(
+        &desc, dnnl_forward_inference, dnnl_convolution_direct, md[0], md[1], md[2], md[3], strides,
+        dilates, pad, pad_end);
+    if (status != dnnl_success) return status;
+    return dnnl_primitive_desc_create(ret, &desc, attr, engine, NULL);
+}
+
+static dnnl_status_t linear_pd(dnnl_primitive_desc_t *ret, dnnl_engine_t engine,
+                               const md_handle md[4], dnnl_primitive_attr_t attr)
+{
+    dnnl_inner_product_desc_t desc;
+    dnnl_status_t status = dnnl_inner_product_forward_desc_init(&desc, dnnl_forward_inference,
+                                                                md[0], md[1], md[2], md[3]);
+    if (status != dnnl_success) return status;
+    return dnnl_primitive_desc_create(ret, &desc, attr, engine, NULL);
+}
+#endif
+
+/* --- the engine: one CPU, stateless, for the life of the process -------------------------------
+ */
+
+static pthread_once_t engine_once = PTHREAD_ONCE_INIT;
+static dnnl_engine_t cpu_engine;
+
+static void engine_start(void)
+{
+    if (dnnl_engine_create(&cpu_engine, dnnl_cpu, 0) != dnnl_success) cpu_engine = NULL;
+    dnnl_set_primitive_cache_capacity(0); /* plans are our cache */
+}
+
+/* NULL when there is none: every creation call of oneDNN then refuses it. */
+static dnnl_engine_t engine_get(void)
+{
+    pthread_once(&engine_once, engine_start);
+    return cpu_engine;
+}
+
+static enum r2_status check(dnnl_status_t status, const char *what, struct r2_error *err)
+{
+    if (status == dnnl_success) return R2_OK;
+    return r2_fail(err, status == dnnl_out_of_memory ? R2_NO_MEMORY : R2_INTERNAL,
+                   "oneDNN: %s failed with status %d", what, (int)status);
+}
+
+static char version_text[32];
+static pthread_once_t version_once = PTHREAD_ONCE_INIT;
+
+static void version_write(void)
+{
+    const dnnl_version_t *version = dnnl_version();
+    snprintf(version_text, sizeof version_text, "%d.%d.%d", version->major, version->minor,
+             version->patch);
+}
+
+const char *r2_engine_version(void)
+{
+    pthread_once(&version_once, version_write);
+    return version_text;
+}
+
+const char *r2_engine_isa(void)
+{
+    static const struct {
+        dnnl_cpu_isa_t isa;
+        const char *name;
+    } names[] = {
+        {dnnl_cpu_isa_sse41, "sse41"},
+        {dnnl_cpu_isa_avx, "avx"},
+        {dnnl_cpu_isa_avx2, "avx2"},
+        {dnnl_cpu_isa_avx2_vnni, "avx2_vnni"},
+        {dnnl_cpu_isa_avx512_core, "avx512_core"},
+        {dnnl_cpu_isa_avx512_core_vnni, "avx512_core_vnni"},
+        {dnnl_cpu_isa_avx512_core_bf16, "avx512_core_bf16"},
+        {dnnl_cpu_isa_avx512_core_amx, "avx512_core_amx"},
+    };
+    dnnl_cpu_isa_t isa = dnnl_get_effective_cpu_isa();
+    for (size_t i = 0; i < R2_COUNT(names); i++)
+        if (names[i].isa == isa) return names[i].name;
+    return "other";
+}
+
+/* --- primitives --------------------------------------------------------------------------------
+ */
+
+enum { SRC, WEIGHTS, BIAS, DST, SCRATCHPAD, OPERANDS };
+
+struct r2_weights_format {
+    md_handle md;
+};
+
+struct r2_primitive {
+    dnnl_primitive_desc_t pd;
+    dnnl_primitive_t primitive;
+    md_handle plain; /* of the weights as they stand in a file */
+    struct r2_weights_format weights;
+};
+
+static md_view pd_md(const struct r2_primitive *primitive, int operand)
+{
+    static const dnnl_query_t queries[OPERANDS] = {
+        [SRC] = dnnl_query_src_md,
+        [WEIGHTS] = dnnl_query_weights_md,
+        [BIAS] = dnnl_query_weights_md,
+        [DST] = dnnl_query_dst_md,
+        [SCRATCHPAD] = dnnl_query_scratchpad_md,
+    };
+    return dnnl_primitive_desc_query_md(primitive->pd, queries[operand], operand == BIAS);
+}
+
+void r2_primitive_destroy(struct r2_primitive *primitive)
+{
+    if (!primitive) return;
+    if (primitive->primitive) dnnl_primitive_destroy(primitive->primitive);
+    if (primitive->pd) dnnl_primitive_desc_destroy(primitive->pd);
+    md_free(primitive->plain);
+    md_free(primitive->weights.md);
+    free(primitive);
+}
+
+/* Scratchpads are the caller's; an optional sum, then an optional ReLU follow the operation. */
+static dnnl_status_t make_attr(bool sum, bool relu, dnnl_primitive_attr_t *ret)
+{
+    dnnl_primitive_attr_t attr = NULL;
+    dnnl_post_ops_t ops = NULL;
+    dnnl_status_t status = dnnl_primitive_attr_create(&attr);
+    if (status == dnnl_success)
+        status = dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user);
+    if (status == dnnl_success) status = dnnl_post_ops_create(&ops);
+    if (status == dnnl_success && sum) status = append_sum(ops);
+    if (status == dnnl_success && relu) status = append_relu(ops);
+    if (status == dnnl_success) status = dnnl_primitive_attr_set_post_ops(attr, ops);
+    if (ops) dnnl_post_ops_destroy(ops);
+    if (status == dnnl_success)
+        *ret = attr;
+    else if (attr)
+        dnnl_primitive_attr_destroy(attr);
+    return status;
+}
+
+/* The common end of creation: takes `status` of the descriptor's creation and finishes or frees. */
+static enum r2_status finish_primitive(struct r2_primitive *primitive, dnnl_status_t status,
+                                       const char *what, struct r2_primitive **ret,
+                                       struct r2_error *err)
+{
+    if (status == dnnl_success)
+        status = dnnl_primitive_create(&primitive->primitive, primitive->pd);
+    if (status == dnnl_success)
+        status = md_clone(&primitive->weights.md, pd_md(primitive, WEIGHTS));
+    if (check(status, what, err) != R2_OK) {
+        r2_primitive_destroy(primitive);
+        return err->status;
+    }
+    *ret = primitive;
+    return R2_OK;
+}
+
+static dnnl_dim_t end_pad(uint32_t src, uint32_t dst, const struct r2_conv *conv)
+{
+    dnnl_dim_t reach = (dnnl_dim_t)(conv->kernel - 1) * conv->dilation + 1;
+    return (dnnl_dim_t)(dst - 1) * conv->stride + reach - src - conv->pad;
+}
+
+enum r2_status r2_primitive_conv(const struct r2_conv_shape *shape, struct r2_primitive **ret,
+                                 struct r2_error *err)
+{
+    const struct r2_conv *conv = &shape->conv;
+    const dnnl_dim_t in = shape->in, out = conv->out, groups = conv->groups, k = conv->kernel;
+    const bool grouped = groups > 1;
+    const dnnl_dims_t bias = {out};
+    const dnnl_dims_t src = {1, in, shape->src.height, shape->src.width};
+    const dnnl_dims_t dst = {1, out, shape->dst.height, shape->dst.width};
+    const dnnl_dims_t dense = {out, in, k, k};
+    const dnnl_dims_t group = {groups, out / groups, in / groups, k, k};
+    const dnnl_dims_t stride = {conv->stride, conv->stride};
+    const dnnl_dims_t dilate = {conv->dilation - 1, conv->dilation - 1};
+    const dnnl_dims_t pad = {conv->pad, conv->pad};
+    const dnnl_dims_t pad_end = {end_pad(shape->src.height, shape->dst.height, conv),
+                                 end_pad(shape->src.width, shape->dst.width, conv)};
+    const dnnl_dim_t *weights = grouped ? group : dense;
+    const int rank = grouped ? 5 : 4;
+    dnnl_engine_t engine = engine_get();
+    dnnl_primitive_attr_t attr = NULL;
+    md_handle md[4] = {NULL};
+    struct r2_primitive *primitive;
+
+    R2_TRY(r2_alloc(1, sizeof *primitive, "convolution", &primitive, err));
+    dnnl_status_t status = make_attr(shape->sum, conv->relu, &attr);
+    if (status == dnnl_success) status = md_create(&md[0], 4, src, dnnl_nhwc);
+    if (status == dnnl_success) status = md_create(&md[1], rank, weights, dnnl_format_tag_any);
+    if (status == dnnl_success) status = md_create(&md[2], 1, bias, dnnl_x);
+    if (status == dnnl_success) status = md_create(&md[3], 4, dst, dnnl_nhwc);
+    if (status == dnnl_success)
+        status = md_create(&primitive->plain, rank, weights, grouped ? dnnl_goihw : dnnl_oihw);
+    if (status == dnnl_success)
+        status = conv_pd(&primitive->pd, engine, md, stride, dilate, pad, pad_end, attr);
+    for (size_t i = 0; i < 4; i++) md_free(md[i]);
+    if (attr) dnnl_primitive_attr_destroy(attr);
+    return finish_primitive(primitive, status, "creating a convolution", ret, err);
+}
+
+enum r2_status r2_primitive_linear(uint32_t in, uint32_t out, struct r2_primitive **ret,
+                                   struct r2_error *err)
+{
+    const dnnl_dims_t src = {1, in}, dst = {1, out}, weights = {out, in}, bias = {out};
+    dnnl_engine_t engine = engine_get();
+    dnnl_primitive_attr_t attr = NULL;
+    md_handle md[4] = {NULL};
+    struct r2_primitive *primitive;
+
+    R2_TRY(r2_alloc(1, sizeof *primitive, "linear layer", &primitive, err));
+    dnnl_status_t status = make_attr(false, false, &attr);
+    if (status == dnnl_success) status = md_create(&md[0], 2, src, dnnl_nc);
+    if (status == dnnl_success) status = md_create(&md[1], 2, weights, dnnl_format_tag_any);
+    if (status == dnnl_success) status = md_create(&md[2], 1, bias, dnnl_x);
+    if (status == dnnl_success) status = md_create(&md[3], 2, dst, dnnl_nc);
+    if (status == dnnl_success) status = md_create(&primitive->plain, 2, weights, dnnl_oi);
+    if (status == dnnl_success) status = linear_pd(&primitive->pd, engine, md, attr);
+    for (size_t i = 0; i < 4; i++) md_free(md[i]);
+    if (attr) dnnl_primitive_attr_destroy(attr);
+    return finish_primitive(primitive, status, "creating a linear layer", ret, err);
+}
+
+const char *r2_primitive_implementation(const struct r2_primitive *primitive)
+{
+    const char *name = NULL;
+    dnnl_status_t status =
+        dnnl_primitive_desc_query(primitive->pd, dnnl_query_impl_info_str, 0, (void *)&name);
+    return status == dnnl_success && name ? name : "unknown";
+}
+
+size_t r2_primitive_scratchpad(const struct r2_primitive *primitive)
+{
+    return dnnl_memory_desc_get_size(pd_md(primitive, SCRATCHPAD));
+}
+
+const struct r2_weights_format *r2_primitive_weights(const struct r2_primitive *primitive)
+{
+    return &primitive->weights;
+}
+
+size_t r2_weights_format_size(const struct r2_weights_format *format)
+{
+    return dnnl_memory_desc_get_size(format->md);
+}
+
+bool r2_weights_format_equal(const struct r2_weights_format *a, const struct r2_weights_format *b)
+{
+    return dnnl_memory_desc_equal(a->md, b->md) != 0;
+}
+
+enum r2_status r2_weights_format_clone(const struct r2_weights_format *format,
+                                       struct r2_weights_format **ret, struct r2_error *err)
+{
+    struct r2_weights_format *copy;
+    R2_TRY(r2_alloc(1, sizeof *copy, "weights format", &copy, err));
+    if (md_clone(&copy->md, format->md) != dnnl_success) {
+        free(copy);
+        return r2_fail(err, R2_NO_MEMORY, "no memory for a weights format");
+    }
+    *ret = copy;
+    return R2_OK;
+}
+
+void r2_weights_format_destroy(struct r2_weights_format *format)
+{
+    if (!format) return;
+    md_free(format->md);
+    free(format);
+}
+
+/* --- calls -------------------------------------------------------------------------------------
+ */
+
+struct r2_call {
+    dnnl_primitive_t primitive;
+    dnnl_stream_t stream;
+    int count;
+    dnnl_exec_arg_t args[OPERANDS];
+};
+
+void r2_call_destroy(struct r2_call *call)
+{
+    if (!call) return;
+    for (int i = 0; i < call->count; i++) dnnl_memory_destroy(call->args[i].memory);
+    if (call->stream) dnnl_stream_destroy(call->stream);
+    free(call);
+}
+
+static enum r2_status call_bind(struct r2_call *call, int arg, md_view md, void *data,
+                                struct r2_error *err)
+{
+    dnnl_engine_t engine = engine_get();
+    dnnl_memory_t memory;
+    R2_TRY(check(dnnl_memory_create(&memory, md, engine, data), "creating a memory object", err));
+    call->args[call->count++] = (dnnl_exec_arg_t){arg, memory};
+    return R2_OK;
+}
+
+static enum r2_status call_open(dnnl_primitive_t primitive, struct r2_call **ret,
+                                struct r2_error *err)
+{
+    dnnl_engine_t engine = engine_get();
+    struct r2_call *call;
+    R2_TRY(r2_alloc(1, sizeof *call, "primitive call", &call, err));
+    call->primitive = primitive;
+    *ret = call;
+    return check(dnnl_stream_create(&call->stream, engine, dnnl_stream_default_flags),
+                 "creating a stream", err);
+}
+
+enum r2_status r2_call_create(const struct r2_primitive *primitive,
+                              const struct r2_operands *operands, struct r2_call **ret,
+                              struct r2_error *err)
+{
+    static const int args[OPERANDS] = {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_BIAS, DNNL_ARG_DST,
+                                       DNNL_ARG_SCRATCHPAD};
+    void *const data[OPERANDS] = {operands->src, operands->weights, operands->bias, operands->dst,
+                                  operands->scratchpad};
+    struct r2_call *call = NULL;
+    enum r2_status status = call_open(primitive->primitive, &call, err);
+    for (int i = 0; status == R2_OK && i < OPERANDS; i++) {
+        if (i == SCRATCHPAD && !r2_primitive_scratchpad(primitive)) continue;
+        status = call_bind(call, args[i], pd_md(primitive, i), data[i], err);
+    }
+    if (status != R2_OK)
+        r2_call_destroy(call);
+    else
+        *ret = call;
+    return status;
+}
+
+enum r2_status r2_call_run(const struct r2_call *call, struct r2_error *err)
+{
+    R2_TRY(check(dnnl_primitive_execute(call->primitive, call->stream, call->count, call->args),
+                 "running a primitive", err));
+    return check(dnnl_stream_wait(call->stream), "waiting for a primitive", err);
+}
+
+enum r2_status r2_primitive_pack(const struct r2_primitive *primitive, const float *plain,
+                                 void *packed, struct r2_error *err)
+{
+    dnnl_engine_t engine = engine_get();
+    dnnl_primitive_desc_t pd = NULL;
+    dnnl_primitive_t reorder = NULL;
+    struct r2_call *call = NULL;
+    dnnl_status_t created = dnnl_reorder_primitive_desc_create(&pd, primitive->plain, engine,
+                                                               primitive->weights.md, engine, NULL);
+    if (created == dnnl_success) created = dnnl_primitive_create(&reorder, pd);
+    enum r2_status status = check(created, "creating a reorder of weights", err);
+    if (status == R2_OK) status = call_open(reorder, &call, err);
+    if (status == R2_OK)
+        status = call_bind(call, DNNL_ARG_FROM, primitive->plain, (void *)(uintptr_t)plain, err);
+    if (status == R2_OK) status = call_bind(call, DNNL_ARG_TO, primitive->weights.md, packed, err);
+    if (status == R2_OK) status = r2_call_run(call, err);
+    r2_call_destroy(call);
+    if (reorder) dnnl_primitive_destroy(reorder);
+    if (pd) dnnl_primitive_desc_destroy(pd);
+    return status;
+}

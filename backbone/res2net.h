@@ -1,0 +1,23 @@
+/*
+ * Res2Net as graph calls. Source: Gao et al., "Res2Net: A New Multi-scale Backbone Architecture",
+ * TPAMI 2021, as its authors' code draws it (the last slice passes through, not the first).
+ */
+#ifndef R2_BACKBONE_RES2NET_H
+#define R2_BACKBONE_RES2NET_H
+
+#include "backbone/arch.h"
+#include "backbone/graph.h"
+
+/* Where heads read the trunk. */
+struct r2_taps {
+    r2_value stem; /* stride 2, before the max pool */
+    r2_value
+        stage[R2_STAGES]; /* c2, c3, c4, c5: strides 4, 8, 16, 32; planes * R2_EXPANSION channels */
+    r2_value pooled;      /* mean of c5 over all positions */
+};
+
+/* Adds the trunk to a graph that has nothing yet: an input of 3 channels, the stem, four stages. */
+void r2_res2net_build(struct r2_graph *graph, const struct r2_arch *arch, enum r2_dialect dialect,
+                      struct r2_taps *ret);
+
+#endif

@@ -1,0 +1,157 @@
+/*
+ * No convolution is left behind: none runs on oneDNN's reference code, and none that matters (over
+ * 1 % of its network's time) below a tenth of what the core can do, unless it is listed here with its reason.
+ * Everything is a ratio within one process; the best of several runs counts.
+ */
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "backbone/res2net.h"
+#include "backbone/session.h"
+#include "base/clock.h"
+#include "base/memory.h"
+#include "tests/support/test_weights.h"
+
+enum { RUNS = 5, PEAK_RUNS = 20 };
+
+/* Layers that may be slow, by the end of their name, with the reason. */
+static const struct {
+    const char *arch, *layer, *reason;
+} excused[] = {
+    {"res2next50", ".convs.", "8 groups of 4 to 32 channels fill a quarter of a vector register"},
+};
+
+/* FLOP a second of one core: independent multiply-adds that stay in their registers. */
+#define CHAIN(v)                                                                                   \
+    v = v * factor + term;                                                                         \
+    __asm__ volatile("" : "+x"(v));
+#define PEAK_LOOP(name, target_, lanes)                                                            \
+    __attribute__((target(target_))) static double name(void)                                      \
+    {                                                                                              \
+        typedef float vector __attribute__((vector_size(4 * (lanes))));                            \
+        enum { ROUNDS = 200000, CHAINS = 10 };                                                     \
+        vector factor = (vector){0} + 0.999f, term = (vector){0} + 1e-3f;                          \
+        vector a = term, b = term, c = term, d = term, e = term;                                   \
+        vector f = term, g = term, h = term, i = term, j = term;                                   \
+        uint64_t start = r2_clock_ns();                                                            \
+        for (int round = 0; round < ROUNDS; round++) {                                             \
+            CHAIN(a)                                                                               \
+            CHAIN(b) CHAIN(c) CHAIN(d) CHAIN(e) CHAIN(f) CHAIN(g) CHAIN(h) CHAIN(i) CHAIN(j)       \
+        }                                                                                          \
+        return 2.0 * (lanes)*CHAINS * ROUNDS / (double)(r2_clock_ns() - start) * 1e9;              \
+    }
+
+PEAK_LOOP(peak_avx512, "avx512f,fma", 16)
+PEAK_LOOP(peak_avx2, "avx2,fma", 8)
+
+static double measure_peak(void)
+{
+    double best = 0;
+    for (int i = 0; i < PEAK_RUNS; i++) {
+        double narrow = peak_avx2(), wide = __builtin_cpu_supports("avx512f") ? peak_avx512() : 0;
+        if (narrow > best) best = narrow;
+        if (wide > best) best = wide;
+    }
+    return best;
+}
+
+static const char *excuse(const char *arch, const char *layer)
+{
+    for (size_t i = 0; i < R2_COUNT(excused); i++)
+        if (strcmp(excused[i].arch, arch) == 0 && strstr(layer, excused[i].layer))
+            return excused[i].reason;
+    return NULL;
+}
+
+/* The fastest of RUNS for every step. */
+static void profile(struct r2_session *session, size_t steps, uint64_t *best)
+{
+    uint64_t *times = malloc(steps * sizeof *times);
+    struct r2_error err;
+    for (size_t i = 0; i < steps; i++) best[i] = UINT64_MAX;
+    for (int run = 0; run < RUNS; run++) {
+        cr_assert_eq(r2_session_profile(session, times, &err), R2_OK, "%s", err.message);
+        for (size_t i = 0; i < steps; i++)
+            if (times[i] < best[i]) best[i] = times[i];
+    }
+    free(times);
+}
+
+static void check_steps(const char *arch, const struct r2_plan *plan, const uint64_t *best,
+                        double peak)
+{
+    uint64_t total = 0, moves = 0;
+    for (size_t i = 0; i < r2_plan_step_count(plan); i++) {
+        total += best[i];
+        if (!r2_plan_step(plan, i).macs) moves += best[i];
+    }
+    printf("%s: %.2f ms, of which moves %.2f ms; peak %.0f GFLOP/s\n", arch, r2_ns_to_ms(total),
+           r2_ns_to_ms(moves), peak / 1e9);
+    for (size_t i = 0; i < r2_plan_step_count(plan); i++) {
+        struct r2_step_info step = r2_plan_step(plan, i);
+        double flops = 2.0 * (double)step.macs / (double)best[i] * 1e9;
+        if (getenv("R2_VERBOSE"))
+            printf("  %-24s %-7s %8.1f us %6.1f GFLOP/s %s\n", step.name, step.kind,
+                   (double)best[i] / 1e3, flops / 1e9, step.implementation);
+        if (strcmp(step.kind, "conv") != 0) continue;
+        cr_expect_null(strstr(step.implementation, "ref"), "%s: %s runs on %s", arch, step.name,
+                       step.implementation);
+        if (best[i] * 100 < total || flops >= peak / 10) continue;
+        cr_expect_not_null(excuse(arch, step.name),
+                           "%s: %s takes %.1f %% of the time at %.1f of %.0f GFLOP/s (%s)", arch,
+                           step.name, 100.0 * (double)best[i] / (double)total, flops / 1e9,
+                           peak / 1e9, step.implementation);
+    }
+}
+
+static void check_arch(const char *arch, double peak)
+{
+    char path[] = "/tmp/r2-speed-XXXXXX";
+    struct r2_error err;
+    struct r2_arch numbers;
+    struct r2_taps taps;
+    struct r2_graph graph;
+    struct r2_safetensors file;
+    struct r2_weights weights = {0};
+    struct r2_naming naming;
+    struct r2_params *params;
+    struct r2_plan *plan;
+    struct r2_session *session;
+    cr_assert_eq(r2_arch_find(arch, &numbers, &err), R2_OK, "%s", err.message);
+    r2_graph_init(&graph);
+    r2_res2net_build(&graph, &numbers, R2_DIALECT_OFFICIAL, &taps);
+    r2_graph_output(&graph, r2_graph_linear(&graph, taps.pooled, "fc", 1000), "logits");
+    close(mkstemp(path));
+    cr_assert_eq(test_weights_write(path, &graph, 1, NULL, &err), R2_OK, "%s", err.message);
+    cr_assert_eq(r2_safetensors_open(path, &file, &err), R2_OK, "%s", err.message);
+    unlink(path);
+    cr_assert_eq(r2_weights_add(&weights, &file, &err), R2_OK);
+    cr_assert_eq(r2_naming_detect(&weights, &naming, &err), R2_OK);
+    struct r2_source source = {&weights, &naming, 1e-5};
+    cr_assert_eq(r2_params_create(&source, 1, &params, &err), R2_OK);
+    cr_assert_eq(r2_plan_create(&graph, params, (struct r2_extent){224, 224}, 1, &plan, &err),
+                 R2_OK, "%s", err.message);
+    cr_assert_eq(r2_session_create(&session, &err), R2_OK);
+    cr_assert_eq(r2_session_prepare(session, plan, &err), R2_OK);
+    test_uniform("input", (size_t)3 * 224 * 224, r2_session_input(session));
+    uint64_t *best = malloc(r2_plan_step_count(plan) * sizeof *best);
+    profile(session, r2_plan_step_count(plan), best);
+    check_steps(arch, plan, best, peak);
+    free(best);
+    r2_session_destroy(session);
+    r2_plan_unref(plan);
+    r2_params_destroy(params);
+    r2_safetensors_close(&file);
+    r2_graph_finish(&graph);
+}
+
+Test(speed, no_convolution_is_left_behind)
+{
+    static const char *const archs[] = {"res2net50_48w_2s", "res2net50_26w_4s", "res2net50_14w_8s",
+                                        "res2next50", "res2net50_v1b"};
+    double peak = measure_peak();
+    for (size_t i = 0; i < R2_COUNT(archs); i++) check_arch(archs[i], peak);
+}

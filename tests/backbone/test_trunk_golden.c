@@ -1,0 +1,282 @@
+/*
+ * Every published variant against PyTorch (training/make_goldens.py): all taps, the pooled feature and the
+ * logits at two picture sizes, and a wrong dialect that must not agree.
+ */
+#include <criterion/criterion.h>
+#include <criterion/parameterized.h>
+#include <dirent.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "backbone/res2net.h"
+#include "backbone/session.h"
+#include "base/memory.h"
+#include "tests/support/test_weights.h"
+
+enum { POSITIONS = 4096, NAME_SIZE = 128 };
+
+static const struct r2_extent sizes[] = {{224, 224}, {225, 331}};
+static const char *const taps[] = {"stem", "c2", "c3", "c4", "c5"};
+
+/* What a golden file says of its network. */
+struct golden {
+    struct r2_safetensors tensors;
+    json_t *metadata;
+    struct r2_arch arch;
+    enum r2_dialect dialect;
+    uint32_t classes;
+    float scale;
+};
+
+static const char *meta(const struct golden *golden, const char *key)
+{
+    const char *text = json_string_value(json_object_get(golden->metadata, key));
+    cr_assert_not_null(text, "golden without %s", key);
+    return text;
+}
+
+static void golden_path(const char *name, char *ret, size_t size)
+{
+    snprintf(ret, size, "%s/golden/trunk/%s.safetensors", getenv("R2_TEST_DATA"), name);
+}
+
+static void read_arch(struct golden *golden)
+{
+    struct r2_error err;
+    struct r2_backbone_options options;
+    json_t *backbone = json_loads(meta(golden, "backbone"), 0, NULL);
+    cr_assert_not_null(backbone);
+    json_object_set_new(backbone, "arch", json_string(meta(golden, "arch")));
+    json_object_set_new(backbone, "weights", json_string("unused"));
+    cr_assert_eq(r2_backbone_options_read(backbone, &options, &err), R2_OK, "%s", err.message);
+    golden->arch = options.arch;
+    r2_options_finish(&r2_backbone_table, &options);
+    json_decref(backbone);
+}
+
+static struct golden golden_open(const char *name)
+{
+    char path[4096];
+    struct r2_error err;
+    struct golden golden = {0};
+    golden_path(name, path, sizeof path);
+    cr_assert_eq(r2_safetensors_open(path, &golden.tensors, &err), R2_OK, "%s", err.message);
+    const uint8_t *file = golden.tensors.mapping.bytes.data;
+    uint64_t header = 0;
+    memcpy(&header, file, sizeof header);
+    json_t *root = json_loadb((const char *)file + 8, header, 0, NULL);
+    golden.metadata = json_incref(json_object_get(root, "__metadata__"));
+    json_decref(root);
+    read_arch(&golden);
+    golden.dialect =
+        strcmp(meta(&golden, "dialect"), "mmdet") == 0 ? R2_DIALECT_MMDET : R2_DIALECT_OFFICIAL;
+    golden.classes = (uint32_t)atoi(meta(&golden, "num_classes"));
+    golden.scale = strtof(meta(&golden, "classifier_scale"), NULL);
+    return golden;
+}
+
+static void golden_close(struct golden *golden)
+{
+    json_decref(golden->metadata);
+    r2_safetensors_close(&golden->tensors);
+}
+
+/* F32 data of "SIZE/rest"; files hold F32 only. */
+static const float *golden_data(const struct golden *golden, struct r2_extent size,
+                                const char *rest, size_t *ret_count)
+{
+    char name[NAME_SIZE];
+    snprintf(name, sizeof name, "%ux%u/%s", size.height, size.width, rest);
+    const struct r2_tensor_entry *entry = r2_safetensors_find(&golden->tensors, name);
+    cr_assert_not_null(entry, "golden lacks %s", name);
+    cr_assert_eq(entry->dtype, R2_DTYPE_F32);
+    *ret_count = entry->count;
+    return (const float *)(const void *)entry->data.data;
+}
+
+static void build(struct r2_graph *graph, const struct golden *golden)
+{
+    struct r2_taps trunk;
+    struct r2_error err;
+    r2_graph_init(graph);
+    r2_res2net_build(graph, &golden->arch, golden->dialect, &trunk);
+    r2_graph_output(graph, trunk.stem, "stem");
+    for (unsigned i = 0; i < R2_STAGES; i++) r2_graph_output(graph, trunk.stage[i], taps[i + 1]);
+    r2_graph_output(graph, trunk.pooled, "pooled");
+    r2_graph_output(graph, r2_graph_linear(graph, trunk.pooled, "fc", golden->classes), "logits");
+    cr_assert_eq(r2_graph_check(graph, &err), R2_OK, "%s", err.message);
+}
+
+/* The golden picture is made in NCHW order. */
+static void write_picture(float *dst, struct r2_extent size)
+{
+    size_t pixels = (size_t)size.height * size.width;
+    float *planar = malloc(3 * pixels * sizeof *planar);
+    test_uniform("input", 3 * pixels, planar);
+    for (size_t p = 0; p < pixels; p++)
+        for (size_t c = 0; c < 3; c++) dst[3 * p + c] = 2 * planar[c * pixels + p];
+    free(planar);
+}
+
+/* max|a - b| / max|b| over what the golden keeps of a tap. */
+static double tap_error(const struct golden *golden, struct r2_extent size, const char *tap,
+                        const struct r2_output_view *view)
+{
+    char rest[NAME_SIZE];
+    size_t count, one, channels;
+    const size_t pixels = (size_t)view->height * view->width, all = pixels * view->channels;
+    snprintf(rest, sizeof rest, "%s/values", tap);
+    const float *values = golden_data(golden, size, rest, &count);
+    snprintf(rest, sizeof rest, "%s/sums", tap);
+    const float *sums = golden_data(golden, size, rest, &channels);
+    snprintf(rest, sizeof rest, "%s/absmax", tap);
+    const double largest = *golden_data(golden, size, rest, &one);
+    cr_assert_eq(channels, view->channels);
+    cr_assert_eq(count, all < POSITIONS ? all : POSITIONS);
+    double error = 0, sum_error = 0, sum_largest = 0;
+    for (size_t k = 0; k < count; k++) {
+        size_t at = all <= POSITIONS ? k : (size_t)(k * UINT64_C(2654435761) % all);
+        double ours = view->data[at % pixels * view->pitch + at / pixels];
+        error = fmax(error, fabs(ours - values[k]));
+    }
+    for (size_t c = 0; c < channels; c++) {
+        double sum = 0;
+        for (size_t p = 0; p < pixels; p++) sum += view->data[p * view->pitch + c];
+        sum_error = fmax(sum_error, fabs(sum - sums[c]));
+        sum_largest = fmax(sum_largest, fabs((double)sums[c]));
+    }
+    return fmax(error / largest, sum_error / sum_largest);
+}
+
+static double vector_error(const struct golden *golden, struct r2_extent size, const char *name,
+                           const struct r2_output_view *view)
+{
+    size_t count;
+    double error = 0, largest = 0;
+    const float *values = golden_data(golden, size, name, &count);
+    cr_assert_eq(count, view->channels);
+    for (size_t i = 0; i < count; i++) {
+        error = fmax(error, fabs((double)view->data[i] - values[i]));
+        largest = fmax(largest, fabs((double)values[i]));
+    }
+    return error / largest;
+}
+
+/* The worst error of all outputs at one size. */
+static double compare(const struct golden *golden, const struct r2_graph *graph,
+                      struct r2_params *params, struct r2_extent size, unsigned threads)
+{
+    struct r2_error err;
+    struct r2_plan *plan;
+    struct r2_session *session;
+    struct r2_session_times times;
+    double worst = 0;
+    cr_assert_eq(r2_plan_create(graph, params, size, threads, &plan, &err), R2_OK, "%s",
+                 err.message);
+    for (size_t i = 0; i < r2_plan_step_count(plan); i++) {
+        struct r2_step_info step = r2_plan_step(plan, i);
+        cr_assert_null(strstr(step.implementation, "ref"), "layer %s runs on %s", step.name,
+                       step.implementation);
+    }
+    cr_assert_eq(r2_session_create(&session, &err), R2_OK);
+    cr_assert_eq(r2_session_prepare(session, plan, &err), R2_OK, "%s", err.message);
+    write_picture(r2_session_input(session), size);
+    cr_assert_eq(r2_session_run(session, &times, &err), R2_OK, "%s", err.message);
+    for (size_t i = 0; i < graph->output_count; i++) {
+        const char *name = graph->outputs[i].name;
+        struct r2_output_view view = {0};
+        cr_assert_eq(r2_session_output(session, name, &view, &err), R2_OK);
+        double error = i < R2_COUNT(taps) ? tap_error(golden, size, name, &view)
+                                          : vector_error(golden, size, name, &view);
+        if (getenv("R2_VERBOSE")) printf("%ux%u %s %.2e\n", size.height, size.width, name, error);
+        worst = fmax(worst, error);
+    }
+    r2_session_destroy(session);
+    r2_plan_unref(plan);
+    return worst;
+}
+
+/* Runs the graph of `network` with test weights against the values of `expected`. */
+static double run_golden(const struct golden *network, const struct golden *expected,
+                         unsigned threads)
+{
+    char path[] = "/tmp/r2-golden-XXXXXX";
+    struct r2_error err;
+    struct r2_graph graph;
+    struct r2_safetensors file;
+    struct r2_weights weights = {0};
+    struct r2_naming naming;
+    struct r2_params *params;
+    double worst = 0;
+    int fd = mkstemp(path);
+    cr_assert_geq(fd, 0);
+    close(fd);
+    build(&graph, network);
+    cr_assert_eq(test_weights_write(path, &graph, network->scale, NULL, &err), R2_OK, "%s",
+                 err.message);
+    cr_assert_eq(r2_safetensors_open(path, &file, &err), R2_OK, "%s", err.message);
+    unlink(path);
+    cr_assert_eq(r2_weights_add(&weights, &file, &err), R2_OK);
+    cr_assert_eq(r2_naming_detect(&weights, &naming, &err), R2_OK, "%s", err.message);
+    struct r2_source source = {&weights, &naming, 1e-5};
+    cr_assert_eq(r2_params_create(&source, 1, &params, &err), R2_OK);
+    cr_assert_eq(r2_params_check(params, &graph, &err), R2_OK, "%s", err.message);
+    for (size_t i = 0; i < R2_COUNT(sizes); i++)
+        worst = fmax(worst, compare(expected, &graph, params, sizes[i], threads));
+    cr_expect_gt(r2_params_size(params) + 1, 0);
+    r2_params_destroy(params);
+    r2_safetensors_close(&file);
+    r2_graph_finish(&graph);
+    return worst;
+}
+
+ParameterizedTestParameters(trunk_golden, agrees)
+{
+    static const char *const names[] = {"custom-demo",
+                                        "custom-groups",
+                                        "res2net101_26w_4s",
+                                        "res2net101_v1b_26w_4s",
+                                        "res2net152_v1b_26w_4s",
+                                        "res2net50_14w_8s",
+                                        "res2net50_26w_4s",
+                                        "res2net50_26w_6s",
+                                        "res2net50_26w_8s",
+                                        "res2net50_48w_2s",
+                                        "res2net50_v1b_26w_4s",
+                                        "res2next50",
+                                        "res2net50_26w_4s-dialectB"};
+    static char texts[R2_COUNT(names)]
+                     [NAME_SIZE]; /* criterion runs tests in processes of their own */
+    for (size_t i = 0; i < R2_COUNT(names); i++) snprintf(texts[i], NAME_SIZE, "%s", names[i]);
+    return cr_make_param_array(char[NAME_SIZE], texts, R2_COUNT(names), NULL);
+}
+
+ParameterizedTest(char (*name)[NAME_SIZE], trunk_golden, agrees)
+{
+    struct golden golden = golden_open(*name);
+    double worst = run_golden(&golden, &golden, 1);
+    printf("%s: %.1e\n", *name, worst);
+    cr_expect_lt(worst, 1e-4, "%s: error %g", *name, worst);
+    golden_close(&golden);
+}
+
+Test(trunk_golden, two_threads_agree)
+{
+    struct golden golden = golden_open("res2net50_26w_4s");
+    cr_expect_lt(run_golden(&golden, &golden, 2), 1e-4);
+    golden_close(&golden);
+}
+
+/* The negative control: the dialects differ in one pool of one slice, and that must show. */
+Test(trunk_golden, wrong_dialect_fails)
+{
+    struct golden official = golden_open("res2net50_26w_4s");
+    struct golden mmdet = golden_open("res2net50_26w_4s-dialectB");
+    double worst = run_golden(&mmdet, &official, 1);
+    cr_expect_gt(worst, 1e-2, "a wrong dialect is off by %g only", worst);
+    golden_close(&official);
+    golden_close(&mmdet);
+}
