@@ -1,0 +1,95 @@
+/*
+ * What a head is to the model that carries it: one struct of functions, one file a head.
+ *
+ * A head type implements one task. Its keys in model.json and its request parameters are option
+ * tables; it adds nodes to the trunk's taps, and turns their outputs into a typed result. The
+ * registry (heads.def) lists all types; routes, command line and metrics loop over a model's heads.
+ */
+#ifndef R2_HEADS_HEAD_H
+#define R2_HEADS_HEAD_H
+
+#include <jansson.h>
+
+#include "backbone/res2net.h"
+#include "backbone/session.h"
+#include "config/options.h"
+#include "heads/result.h"
+#include "image/input.h"
+
+/* What every head has in model.json; the first member of a head type's private struct. */
+struct r2_head {
+    struct r2_texts weights; /* files; empty: those of the backbone */
+    json_t *input;           /* NULL: the type's default input */
+};
+
+/* Its options, first in the table of a head type. */
+#define R2_HEAD_OPTIONS(struct_)                                                                   \
+    {.name = "weights",                                                                            \
+     R2_FIELD(TEXTS, struct_, head.weights),                                                       \
+     .flags = R2_OPTION_OPTIONAL,                                                                  \
+     .help = "safetensors file or shards; default: the backbone's"},                               \
+    {                                                                                              \
+        .name = "input", R2_FIELD(OBJECT, struct_, head.input), .flags = R2_OPTION_OPTIONAL,       \
+        .help = "how pictures reach the network"                                                   \
+    }
+
+/* What a head's nodes computed: the values that build named "<prefix>NAME". */
+struct r2_head_outputs {
+    const struct r2_session *session;
+    const char *prefix;
+};
+
+enum r2_status r2_head_output(const struct r2_head_outputs *outputs, const char *name,
+                              struct r2_output_view *ret, struct r2_error *err);
+
+/* Makes the graph's value an output "<prefix>NAME". */
+void r2_head_add_output(struct r2_graph *graph, const char *prefix, const char *name,
+                        r2_value value);
+
+/* What a head may look at while it is made; borrowed. */
+struct r2_head_setup {
+    const char *dir; /* the model's directory */
+    const struct r2_weights *weights;
+    const struct r2_naming *naming;
+};
+
+struct r2_head_type {
+    const char *name; /* "classifier": `type` in model.json */
+    const char *help; /* one line */
+
+    /* The private struct (begins with struct r2_head) and its keys. */
+    size_t size;
+    struct r2_option_table options;
+
+    /* The struct of request parameters and its table; size 0 when there are none. */
+    size_t params_size;
+    struct r2_option_table params;
+
+    /* After the options are read: checks them together, reads labels files. On failure finish is
+       called all the same. */
+    enum r2_status (*init)(void *self, const struct r2_head_setup *setup, struct r2_error *err);
+    void (*finish)(void *self); /* what init made; the options are freed by the model */
+
+    /* Defaults of the request parameters that the model decides (top_k); may be NULL. */
+    void (*default_params)(const void *self, void *params);
+
+    /* Adds the head's nodes to the taps and names its outputs by r2_head_add_output. */
+    void (*build)(const void *self, struct r2_graph *graph, const struct r2_taps *taps,
+                  const char *prefix);
+
+    /* Outputs to a typed result. Pure: views in, result out. */
+    enum r2_status (*decode)(const void *self, const struct r2_head_outputs *outputs,
+                             const void *params, struct r2_result *ret, struct r2_error *err);
+
+    /* Adds to the head's object in GET /models (labels and the like). */
+    enum r2_status (*describe)(const void *self, json_t *object, struct r2_error *err);
+};
+
+/* R2_INVALID names the nearest known type. */
+enum r2_status r2_head_type_find(const char *name, const struct r2_head_type **ret,
+                                 struct r2_error *err);
+
+/* Type i of the registry, NULL past the end. */
+const struct r2_head_type *r2_head_type_at(size_t i);
+
+#endif

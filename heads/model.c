@@ -1,0 +1,280 @@
+#include "heads/model.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "heads/input_options.h"
+#include "heads/model_inside.h"
+
+/* --- the pieces of a load, in order ------------------------------------------------------------
+ */
+
+static enum r2_status open_weights(struct r2_model *model, const struct r2_texts *paths,
+                                   struct r2_weights *weights, struct r2_error *err)
+{
+    for (size_t i = 0; i < paths->count; i++) {
+        R2_AUTOFREE char *path = NULL;
+        R2_TRY(r2_model_path(model->file.dir, paths->items[i], &path, err));
+        R2_TRY(r2_weight_files_open(&model->files, path, weights, err));
+    }
+    return R2_OK;
+}
+
+static enum r2_status load_backbone(struct r2_model *model, struct r2_error *err)
+{
+    R2_TRY(r2_backbone_options_read(model->file.backbone, &model->backbone, err));
+    R2_TRY(open_weights(model, &model->backbone.weights, &model->weights, err));
+    R2_TRY(r2_naming_detect(&model->weights, &model->naming, err));
+    model->dialect = (enum r2_dialect)model->backbone.dialect;
+    if (model->backbone.dialect == R2_DIALECT_AUTO)
+        model->dialect = model->naming.stem_sequence ? R2_DIALECT_MMDET : R2_DIALECT_OFFICIAL;
+    return R2_OK;
+}
+
+static enum r2_status init_head(struct r2_model *model, struct r2_model_part *part,
+                                const struct r2_model_head *from, struct r2_error *err)
+{
+    const struct r2_head_type *type = part->type;
+    struct r2_head *head = part->self;
+    R2_TRY(r2_options_defaults(&type->options, part->self, err));
+    R2_TRY(r2_options_read(&type->options, from->object, "model.json", part->self, err));
+    R2_TRY(r2_input_read(head->input, &part->input, err));
+    part->naming = model->naming;
+    if (head->weights.count)
+        R2_TRY(open_weights(model, &head->weights, &part->weights, err));
+    else
+        part->weights = model->weights;
+    r2_naming_find_classifier(&part->weights, &part->naming);
+    struct r2_head_setup setup = {model->file.dir, &part->weights, &part->naming};
+    return type->init(part->self, &setup, err);
+}
+
+static enum r2_status load_head(struct r2_model *model, const struct r2_model_head *from,
+                                struct r2_error *err)
+{
+    struct r2_model_part *part = &model->heads[model->head_count];
+    part->task = from->task;
+    int size = snprintf(part->prefix, sizeof part->prefix, "%s.", from->task);
+    if (size < 0 || (size_t)size >= sizeof part->prefix)
+        return r2_fail(err, R2_INVALID, "heads.%s: the name is over %zu bytes", from->task,
+                       sizeof part->prefix - 2);
+    enum r2_status status = r2_head_type_find(from->type, &part->type, err);
+    if (status == R2_OK) status = r2_alloc(1, part->type->size, "head", &part->self, err);
+    if (status == R2_OK) {
+        model->head_count++; /* from here on destroy finishes it */
+        status = init_head(model, part, from, err);
+    }
+    return status == R2_OK ? R2_OK : r2_fail_in(err, "heads.%s", from->task);
+}
+
+/* Heads with equal inputs share a pass. */
+static void make_passes(struct r2_model *model)
+{
+    int classify = r2_model_find_task(model, "classify");
+    for (size_t i = 0; i < model->head_count; i++) {
+        struct r2_model_part *part = &model->heads[i];
+        uint32_t pass = 0;
+        while (pass < model->pass_count &&
+               !r2_input_spec_equal(&model->passes[pass].input, &part->input))
+            pass++;
+        if (pass == model->pass_count) model->passes[model->pass_count++].input = part->input;
+        model->passes[pass].heads |= UINT32_C(1) << i;
+        part->pass = pass;
+    }
+    if (!model->pass_count) model->passes[model->pass_count++].input = r2_input_spec_default();
+    if (classify >= 0) model->embed_pass = model->heads[classify].pass;
+}
+
+enum r2_status r2_model_graph(const struct r2_model *model, uint32_t heads, struct r2_graph *graph,
+                              struct r2_error *err)
+{
+    struct r2_taps taps;
+    r2_res2net_build(graph, &model->backbone.arch, model->dialect, &taps);
+    if (heads & R2_PLAN_EMBED) r2_graph_output(graph, taps.pooled, "pooled");
+    for (uint32_t i = 0; i < model->head_count; i++) {
+        const struct r2_model_part *part = &model->heads[i];
+        if (!(heads >> i & 1)) continue;
+        r2_graph_set_part(graph, 1 + i);
+        part->type->build(part->self, graph, &taps, part->prefix);
+    }
+    return r2_graph_check(graph, err);
+}
+
+static enum r2_status make_plan(const void *context, const struct r2_plan_key *key,
+                                struct r2_plan **ret, struct r2_error *err)
+{
+    const struct r2_model *model = context;
+    struct r2_graph graph;
+    r2_graph_init(&graph);
+    enum r2_status status = r2_model_graph(model, key->heads, &graph, err);
+    if (status == R2_OK)
+        status = r2_plan_create(&graph, model->params, (struct r2_extent){key->height, key->width},
+                                key->threads, ret, err);
+    r2_graph_finish(&graph);
+    return status;
+}
+
+enum r2_status r2_model_plan(const struct r2_model *model, uint32_t pass, uint32_t heads,
+                             struct r2_input_shape shape, unsigned threads, struct r2_plan **ret,
+                             bool *ret_hit, struct r2_error *err)
+{
+    struct r2_plan_key key = {pass, heads, shape.height, shape.width, threads};
+    return r2_plan_cache_get(model->plans, &key, ret, ret_hit, err);
+}
+
+/* All tensors are found, checked and taken once, whatever heads later plans leave out. */
+static enum r2_status bind_params(struct r2_model *model, struct r2_error *err)
+{
+    struct r2_source sources[1 + R2_MODEL_MAX_HEADS] = {
+        {&model->weights, &model->naming, model->backbone.bn_eps}};
+    struct r2_graph graph;
+    for (size_t i = 0; i < model->head_count; i++)
+        sources[1 + i] = (struct r2_source){&model->heads[i].weights, &model->heads[i].naming,
+                                            model->backbone.bn_eps};
+    R2_TRY(r2_params_create(sources, 1 + model->head_count, &model->params, err));
+    r2_graph_init(&graph);
+    uint32_t all = (uint32_t)((UINT64_C(1) << model->head_count) - 1);
+    enum r2_status status = r2_model_graph(model, all, &graph, err);
+    if (status == R2_OK) status = r2_params_check(model->params, &graph, err);
+    r2_graph_finish(&graph);
+    if (status == R2_OK) status = r2_weight_files_check_taken(&model->files, &model->naming, err);
+    return status;
+}
+
+static enum r2_status load(struct r2_model *model, const char *dir,
+                           const struct r2_model_options *options, struct r2_error *err)
+{
+    R2_TRY(r2_model_file_read(dir, &model->file, err));
+    R2_TRY(load_backbone(model, err));
+    for (size_t i = 0; i < model->file.head_count; i++)
+        R2_TRY(load_head(model, &model->file.heads[i], err));
+    make_passes(model);
+    R2_TRY(bind_params(model, err));
+    return r2_plan_cache_create(options->plan_cache, make_plan, model, &model->plans, err);
+}
+
+static void model_destroy(struct r2_model *model)
+{
+    r2_plan_cache_destroy(model->plans);
+    r2_params_destroy(model->params);
+    for (size_t i = 0; i < model->head_count; i++) {
+        struct r2_model_part *part = &model->heads[i];
+        part->type->finish(part->self);
+        r2_options_finish(&part->type->options, part->self);
+        free(part->self);
+    }
+    r2_weight_files_close(&model->files);
+    r2_options_finish(&r2_backbone_table, &model->backbone);
+    r2_model_file_finish(&model->file);
+    free(model);
+}
+
+enum r2_status r2_model_load(const char *dir, const struct r2_model_options *options,
+                             struct r2_model **ret, struct r2_error *err)
+{
+    struct r2_model *model;
+    R2_TRY(r2_alloc(1, sizeof *model, "model", &model, err));
+    atomic_init(&model->references, 1);
+    if (load(model, dir, options, err) != R2_OK) {
+        r2_fail_in(err, "model '%s'", dir);
+        model_destroy(model);
+        return err->status;
+    }
+    *ret = model;
+    return R2_OK;
+}
+
+struct r2_model *r2_model_ref(struct r2_model *model)
+{
+    atomic_fetch_add_explicit(&model->references, 1, memory_order_relaxed);
+    return model;
+}
+
+void r2_model_unref(struct r2_model *model)
+{
+    if (model && atomic_fetch_sub_explicit(&model->references, 1, memory_order_acq_rel) == 1)
+        model_destroy(model);
+}
+
+/* --- what it is --------------------------------------------------------------------------------
+ */
+
+const char *r2_model_name(const struct r2_model *model)
+{
+    return model->file.name;
+}
+
+const char *r2_model_version(const struct r2_model *model)
+{
+    return model->file.version;
+}
+
+const char *r2_model_arch(const struct r2_model *model)
+{
+    return model->backbone.arch_name;
+}
+
+const char *r2_model_precision(const struct r2_model *model)
+{
+    (void)model;
+    return "f32"; /* the one choice of r2_backbone_table */
+}
+
+size_t r2_model_head_count(const struct r2_model *model)
+{
+    return model->head_count;
+}
+
+const char *r2_model_task(const struct r2_model *model, size_t i)
+{
+    return model->heads[i].task;
+}
+
+int r2_model_find_task(const struct r2_model *model, const char *task)
+{
+    for (size_t i = 0; i < model->head_count; i++)
+        if (strcmp(model->heads[i].task, task) == 0) return (int)i;
+    return -1;
+}
+
+const struct r2_option_table *r2_model_params(const struct r2_model *model, size_t i)
+{
+    return &model->heads[i].type->params;
+}
+
+const struct r2_input_spec *r2_model_input(const struct r2_model *model, size_t i)
+{
+    return &model->heads[i].input;
+}
+
+static enum r2_status describe_head(const struct r2_model_part *part, json_t *heads,
+                                    struct r2_error *err)
+{
+    json_t *object = json_pack("{s:s, s:s}", "type", part->type->name, "help", part->type->help);
+    if (json_object_set_new(heads, part->task, object) != 0 ||
+        json_object_set_new(object, "input", r2_input_describe(&part->input)) != 0)
+        return r2_fail(err, R2_NO_MEMORY, "no memory for the model's JSON");
+    return part->type->describe(part->self, object, err);
+}
+
+enum r2_status r2_model_describe(const struct r2_model *model, json_t **ret, struct r2_error *err)
+{
+    json_t *heads = json_object();
+    json_t *object =
+        json_pack("{s:s, s:s, s:{s:s, s:s, s:s}, s:i, s:O}", "name", model->file.name, "version",
+                  model->file.version, "backbone", "arch", model->backbone.arch_name, "precision",
+                  r2_model_precision(model), "dialect", r2_dialect_name(model->dialect),
+                  "trunk_passes", (int)model->pass_count, "heads", heads);
+    enum r2_status status =
+        heads && object ? R2_OK : r2_fail(err, R2_NO_MEMORY, "no memory for the model's JSON");
+    for (size_t i = 0; i < model->head_count && status == R2_OK; i++)
+        status = describe_head(&model->heads[i], heads, err);
+    json_decref(heads);
+    if (status == R2_OK)
+        *ret = object;
+    else
+        json_decref(object);
+    return status;
+}

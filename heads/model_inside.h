@@ -1,0 +1,65 @@
+/*
+ * The inside of a model, shared by the files that load, describe and run it.
+ */
+#ifndef R2_HEADS_MODEL_INSIDE_H
+#define R2_HEADS_MODEL_INSIDE_H
+
+#include <stdatomic.h>
+
+#include "backbone/plan_cache.h"
+#include "config/model_file.h"
+#include "heads/head.h"
+#include "heads/model.h"
+
+_Static_assert((int)R2_MODEL_MAX_HEADS == (int)R2_MODEL_HEADS_MAX, "config and heads agree");
+
+struct r2_model_part {
+    const char *task; /* borrowed from the file */
+    const struct r2_head_type *type;
+    void *self; /* the type's private struct */
+    struct r2_input_spec input;
+    uint32_t pass;
+    char prefix[32]; /* of its outputs: "classify." */
+    struct r2_weights weights;
+    struct r2_naming naming;
+};
+
+/* One trunk pass: the heads whose inputs are equal share it. */
+struct r2_model_pass {
+    struct r2_input_spec input;
+    uint32_t heads; /* bit i: head i */
+};
+
+struct r2_model {
+    atomic_uint references;
+    struct r2_model_file file;
+    struct r2_backbone_options backbone;
+    enum r2_dialect dialect;
+    struct r2_weight_files files;
+    struct r2_weights weights; /* of the trunk */
+    struct r2_naming naming;
+    struct r2_params *params;
+    struct r2_plan_cache *plans;
+    size_t head_count;
+    struct r2_model_part heads[R2_MODEL_MAX_HEADS];
+    size_t pass_count;
+    struct r2_model_pass passes[R2_MODEL_MAX_HEADS];
+    uint32_t embed_pass; /* whose input /embed uses: the classifier's, or else the first */
+};
+
+/* In the `heads` of a plan's key: the pooled feature is an output too. */
+#define R2_PLAN_EMBED (UINT32_C(1) << 31)
+
+/* The trunk with these heads (and R2_PLAN_EMBED) in an initialised graph. */
+enum r2_status r2_model_graph(const struct r2_model *model, uint32_t heads, struct r2_graph *graph,
+                              struct r2_error *err);
+
+/* The compiled plan of a pass; counted. */
+enum r2_status r2_model_plan(const struct r2_model *model, uint32_t pass, uint32_t heads,
+                             struct r2_input_shape shape, unsigned threads, struct r2_plan **ret,
+                             bool *ret_hit, struct r2_error *err);
+
+/* A picture size for warm-up and reports: what the pass takes without much scaling. */
+struct r2_extent r2_model_typical(const struct r2_model *model, uint32_t pass);
+
+#endif

@@ -1,0 +1,115 @@
+/*
+ * What `check` and `info` say of a model: parameters, MACs, implementations, memory.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "heads/input_options.h"
+#include "heads/model_inside.h"
+
+static enum r2_status no_memory(struct r2_error *err)
+{
+    return r2_fail(err, R2_NO_MEMORY, "no memory for the report");
+}
+
+/* Adds `amount` to the integer under `key`. */
+static void count_up(json_t *object, const char *key, json_int_t amount)
+{
+    json_object_set_new(object, key,
+                        json_integer(json_integer_value(json_object_get(object, key)) + amount));
+}
+
+/* "layer1.0.conv1" belongs to "layer1", "conv1" and "fc" to themselves. */
+static void stage_name(const char *layer, char ret[R2_GRAPH_NAME_SIZE])
+{
+    size_t size = strcspn(layer, ".");
+    memcpy(ret, layer, size);
+    ret[size] = 0;
+}
+
+static void report_steps(const struct r2_plan *plan, json_t *report)
+{
+    json_t *implementations = json_object(), *macs = json_object();
+    json_int_t total = 0;
+    for (size_t i = 0; i < r2_plan_step_count(plan); i++) {
+        struct r2_step_info step = r2_plan_step(plan, i);
+        char stage[R2_GRAPH_NAME_SIZE];
+        if (!step.macs) continue;
+        count_up(implementations, step.implementation, 1);
+        stage_name(step.name, stage);
+        count_up(macs, stage, (json_int_t)step.macs);
+        total += (json_int_t)step.macs;
+    }
+    json_object_set_new(report, "macs", json_integer(total));
+    json_object_set_new(report, "macs_by_stage", macs);
+    json_object_set_new(report, "implementations", implementations);
+}
+
+static enum r2_status report_pass(const struct r2_model *model, uint32_t pass, unsigned threads,
+                                  json_t *list, size_t *arena, struct r2_error *err)
+{
+    const struct r2_model_pass *each = &model->passes[pass];
+    uint32_t heads = each->heads | (pass == model->embed_pass ? R2_PLAN_EMBED : 0);
+    struct r2_extent picture = r2_model_typical(model, pass);
+    struct r2_input_shape shape = {0};
+    struct r2_plan *plan = NULL;
+    bool hit;
+    R2_TRY(r2_input_shape(&each->input, picture.width, picture.height, &shape, err));
+    R2_TRY(r2_model_plan(model, pass, heads, shape, threads, &plan, &hit, err));
+    json_t *tasks = json_array();
+    for (uint32_t i = 0; i < model->head_count; i++)
+        if (each->heads >> i & 1) json_array_append_new(tasks, json_string(model->heads[i].task));
+    json_t *report =
+        json_pack("{s:o, s:[i, i], s:o, s:I, s:I, s:i}", "input", r2_input_describe(&each->input),
+                  "network_size", (int)shape.height, (int)shape.width, "heads", tasks,
+                  "arena_bytes", (json_int_t)r2_plan_arena(plan), "plan_bytes",
+                  (json_int_t)r2_plan_size(plan), "steps", (int)r2_plan_step_count(plan));
+    if (report) report_steps(plan, report);
+    if (r2_plan_arena(plan) > *arena) *arena = r2_plan_arena(plan);
+    r2_plan_unref(plan);
+    return json_array_append_new(list, report) == 0 ? R2_OK : no_memory(err);
+}
+
+/* Elements of all floating point tensors that the model uses. */
+static uint64_t count_parameters(const struct r2_model *model, uint64_t *ret_bytes)
+{
+    uint64_t count = 0;
+    for (size_t f = 0; f < model->files.count; f++) {
+        for (size_t i = 0; i < model->files.files[f]->count; i++) {
+            const struct r2_tensor_entry *entry = &model->files.files[f]->entries[i];
+            const char *dot = strrchr(entry->name, '.');
+            if (!entry->taken) continue;
+            *ret_bytes += entry->data.size;
+            if (!dot || strncmp(dot, ".running_", 9) != 0) count += entry->count;
+        }
+    }
+    return count;
+}
+
+enum r2_status r2_model_report(struct r2_model *model, unsigned threads, json_t **ret,
+                               struct r2_error *err)
+{
+    size_t arena = 0;
+    uint64_t file_bytes = 0, parameters = count_parameters(model, &file_bytes);
+    json_t *passes = json_array();
+    enum r2_status status = passes ? R2_OK : no_memory(err);
+    for (uint32_t pass = 0; pass < model->pass_count && status == R2_OK; pass++)
+        status = report_pass(model, pass, threads, passes, &arena, err);
+    if (status != R2_OK) {
+        json_decref(passes);
+        return status;
+    }
+    const json_int_t packed = (json_int_t)r2_params_size(model->params);
+    const json_int_t plans = (json_int_t)r2_plan_cache_size(model->plans);
+    json_t *report = json_pack(
+        "{s:s, s:s, s:s, s:s, s:I, s:i, s:o, s:{s:I, s:I, s:I, s:I}}", "model", model->file.name,
+        "arch", model->backbone.arch_name, "dialect", r2_dialect_name(model->dialect), "precision",
+        r2_model_precision(model), "parameters", (json_int_t)parameters, "threads", (int)threads,
+        "passes", passes, "memory", "weights_mapped_bytes", (json_int_t)file_bytes,
+        "weights_packed_bytes", packed, "arena_bytes_per_worker", (json_int_t)arena,
+        "two_models_bytes", 2 * (packed + plans));
+    if (!report) return no_memory(err);
+    *ret = report;
+    return R2_OK;
+}

@@ -1,0 +1,160 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/memory.h"
+#include "heads/model_inside.h"
+
+struct r2_runner {
+    struct r2_session *session;
+};
+
+enum r2_status r2_runner_create(struct r2_runner **ret, struct r2_error *err)
+{
+    struct r2_runner *runner;
+    R2_TRY(r2_alloc(1, sizeof *runner, "runner", &runner, err));
+    if (r2_session_create(&runner->session, err) != R2_OK) {
+        free(runner);
+        return err->status;
+    }
+    *ret = runner;
+    return R2_OK;
+}
+
+void r2_runner_destroy(struct r2_runner *runner)
+{
+    if (!runner) return;
+    r2_session_destroy(runner->session);
+    free(runner);
+}
+
+void r2_answer_finish(struct r2_answer *answer)
+{
+    for (size_t i = 0; i < R2_MODEL_MAX_HEADS; i++) r2_result_finish(&answer->results[i]);
+    free(answer->embedding);
+    *answer = (struct r2_answer){0};
+}
+
+static enum r2_status take_embedding(const struct r2_session *session, struct r2_answer *answer,
+                                     struct r2_error *err)
+{
+    struct r2_output_view pooled = {0};
+    R2_TRY(r2_session_output(session, "pooled", &pooled, err));
+    R2_TRY(r2_alloc(pooled.channels, sizeof(float), "embedding", &answer->embedding, err));
+    memcpy(answer->embedding, pooled.data, pooled.channels * sizeof(float));
+    answer->embedding_size = pooled.channels;
+    return R2_OK;
+}
+
+static enum r2_status decode_heads(const struct r2_work *work, uint32_t heads,
+                                   const struct r2_session *session, struct r2_answer *answer,
+                                   struct r2_error *err)
+{
+    for (uint32_t i = 0; i < work->model->head_count; i++) {
+        const struct r2_model_part *part = &work->model->heads[i];
+        if (!(heads >> i & 1)) continue;
+        struct r2_head_outputs outputs = {session, part->prefix};
+        if (part->type->decode(part->self, &outputs, work->params[i], &answer->results[i], err) !=
+            R2_OK)
+            return r2_fail_in(err, "head '%s'", part->task);
+    }
+    return R2_OK;
+}
+
+static enum r2_status prepare_plan(const struct r2_work *work, uint32_t pass, uint32_t heads,
+                                   const struct r2_image *picture, struct r2_session *session,
+                                   struct r2_answer *answer, struct r2_error *err)
+{
+    struct r2_input_shape shape = {0};
+    struct r2_plan *plan = NULL;
+    bool hit = false;
+    R2_TRY(r2_input_shape(&work->model->passes[pass].input, picture->width, picture->height, &shape,
+                          err));
+    R2_TRY(r2_model_plan(work->model, pass, heads, shape, work->threads, &plan, &hit, err));
+    answer->plan_hits += hit;
+    answer->plan_misses += !hit;
+    enum r2_status status = r2_session_prepare(session, plan, err);
+    r2_plan_unref(plan);
+    return status;
+}
+
+/* One trunk pass with what is asked of its heads. */
+static enum r2_status run_pass(const struct r2_work *work, uint32_t pass, uint32_t heads,
+                               const struct r2_image *picture, struct r2_session *session,
+                               struct r2_answer *answer, struct r2_error *err)
+{
+    struct r2_geometry geometry;
+    struct r2_session_times times = {0};
+    uint64_t start = r2_clock_ns();
+    R2_TRY(prepare_plan(work, pass, heads, picture, session, answer, err));
+    uint64_t ready = r2_clock_ns();
+    R2_TRY(r2_input_prepare(&work->model->passes[pass].input, picture, r2_session_input(session),
+                            &geometry, err));
+    answer->preprocess_ns += r2_clock_ns() - ready;
+    answer->trunk_passes++;
+    R2_TRY(r2_session_run(session, &times, err));
+    answer->backbone_ns += ready - start + times.trunk_ns;
+    uint64_t decode = r2_clock_ns();
+    if (heads & R2_PLAN_EMBED) R2_TRY(take_embedding(session, answer, err));
+    R2_TRY(decode_heads(work, heads, session, answer, err));
+    answer->head_ns += times.head_ns + r2_clock_ns() - decode;
+    return R2_OK;
+}
+
+enum r2_status r2_model_run(const struct r2_work *work, struct r2_runner *runner,
+                            const struct r2_image *picture, struct r2_answer *ret,
+                            struct r2_error *err)
+{
+    struct r2_answer answer = {0};
+    for (uint32_t pass = 0; pass < work->model->pass_count; pass++) {
+        uint32_t heads = work->heads & work->model->passes[pass].heads;
+        if (work->embed && pass == work->model->embed_pass) heads |= R2_PLAN_EMBED;
+        if (!heads) continue;
+        if (run_pass(work, pass, heads, picture, runner->session, &answer, err) != R2_OK) {
+            r2_answer_finish(&answer);
+            return err->status;
+        }
+    }
+    *ret = answer;
+    return R2_OK;
+}
+
+struct r2_extent r2_model_typical(const struct r2_model *model, uint32_t pass)
+{
+    const struct r2_input_spec *input = &model->passes[pass].input;
+    switch (input->mode) {
+    case R2_RESIZE_EXACT: return (struct r2_extent){input->size[0], input->size[1]};
+    case R2_RESIZE_SHORTER:
+    case R2_RESIZE_LONGER: return (struct r2_extent){input->size[0], input->size[0]};
+    case R2_RESIZE_FIT: /* 4:3, within both limits */
+        return (struct r2_extent){input->size[0], input->size[0] / 3 * 4 < input->size[1]
+                                                      ? input->size[0] / 3 * 4
+                                                      : input->size[1]};
+    default: return (struct r2_extent){224, 224};
+    }
+}
+
+/* Each head alone and all at once, since these are the plans that requests ask for. */
+enum r2_status r2_model_warm(struct r2_model *model, struct r2_runner *runner, unsigned threads,
+                             struct r2_error *err)
+{
+    for (uint32_t i = 0; i <= model->head_count; i++) {
+        const uint32_t pass = i < model->head_count ? model->heads[i].pass : model->embed_pass;
+        struct r2_extent size = r2_model_typical(model, pass);
+        struct r2_image picture = {0};
+        struct r2_work work = {0};
+        struct r2_answer answer = {0};
+        R2_TRY(r2_image_create(size.width, size.height, &picture, err));
+        memset(picture.pixels, 128, (size_t)size.height * r2_image_stride(&picture));
+        enum r2_status status = r2_work_init(&work, model, err);
+        work.threads = threads;
+        work.embed = i == model->head_count;
+        if (i < model->head_count) work.heads = UINT32_C(1) << i;
+        if (status == R2_OK) status = r2_model_run(&work, runner, &picture, &answer, err);
+        if (status == R2_OK) r2_answer_finish(&answer);
+        r2_work_finish(&work);
+        r2_image_finish(&picture);
+        if (status != R2_OK) return r2_fail_in(err, "warm-up");
+    }
+    return R2_OK;
+}
