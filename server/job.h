@@ -1,0 +1,76 @@
+/*
+ * A job: one request from its first line to its reply.
+ *
+ * A job is in one place at a time, and only that place touches it: the HTTP side while it arrives,
+ * the queue, one worker, and the HTTP side again from the moment when `wake` is called.
+ */
+#ifndef R2_SERVER_JOB_H
+#define R2_SERVER_JOB_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/bytes.h"
+#include "base/error.h"
+#include "heads/model.h"
+#include "image/decode.h"
+#include "server/times.h"
+
+enum {
+    R2_ID_SIZE = 128 + 1, /* longest request id, and NUL */
+    R2_SHOWN_PATH = 256,
+    R2_SHOWN_METHOD = 24,
+};
+
+struct r2_reply {
+    unsigned code;    /* HTTP status; 0 = none yet */
+    const char *type; /* Content-Type; static */
+    char *data;       /* owned, malloc; what MHD sends takes it over */
+    size_t size;
+    const char *allow;          /* of 405; static, else NULL */
+    unsigned retry_after;       /* seconds; 0 = no such header */
+    bool close;                 /* end the connection after it */
+    char server_timing[320];    /* "" = no such header */
+    char detail[R2_ERROR_SIZE]; /* of an error, for the log; "" = none */
+};
+
+struct r2_job {
+    char id[R2_ID_SIZE];
+    char method[R2_SHOWN_METHOD], path[R2_SHOWN_PATH]; /* printable, cut: for the log */
+    size_t route;                                      /* index */
+
+    struct r2_buffer body;
+    struct r2_work work; /* model == NULL: none */
+    bool orient;         /* apply the picture's EXIF orientation */
+    bool nested;         /* the answer is `results: {task: ...}` */
+
+    uint64_t start_ns;    /* the request's first line was read (r2_clock_ns) */
+    uint64_t received_ns; /* the body was complete; 0 = not yet */
+    uint64_t deadline_ns; /* 0 = none */
+    uint64_t size;        /* bytes of the body, also of one that was not kept */
+    struct r2_times times;
+    uint32_t width, height; /* of the decoded picture, 0 before */
+
+    struct r2_reply reply;
+
+    /* Gives the job, which has its reply, back to the HTTP side. */
+    void (*wake)(struct r2_job *job);
+    void *connection; /* of the HTTP side */
+};
+
+/* Started now; the id is made unless one is set later. NULL without memory. */
+struct r2_job *r2_job_create(void);
+void r2_job_destroy(struct r2_job *job); /* takes NULL */
+
+/* Takes the client's id when it is 1..128 printable ASCII characters; makes one otherwise. */
+void r2_job_set_id(struct r2_job *job, const char *wanted);
+
+/* Replies with text, which the job takes over; NULL text (no memory was left for it) is a 503. */
+void r2_job_reply(struct r2_job *job, unsigned code, const char *type, char *text);
+
+/* Replies with a problem of that code, or of the code that belongs to the error's status. */
+void r2_job_refuse(struct r2_job *job, unsigned code, const char *detail);
+void r2_job_fail(struct r2_job *job, const struct r2_error *err);
+
+#endif

@@ -1,0 +1,228 @@
+#include "server/routes.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/memory.h"
+#include "config/options.h"
+#include "config/quote.h"
+#include "server/pages.h"
+#include "server/problem.h"
+#include "server/service.h"
+
+static enum r2_status select_analyze(struct r2_job *job, const struct r2_query *query,
+                                     struct r2_error *err);
+static enum r2_status select_embed(struct r2_job *job, const struct r2_query *query,
+                                   struct r2_error *err);
+
+static const struct r2_route routes[] = {
+    {"/classify", "classify", NULL, NULL},
+    {"/detect", "detect", NULL, NULL},
+    {"/segment", "segment", NULL, NULL},
+    {"/keypoints", "keypoints", NULL, NULL},
+    {"/analyze", "analyze", NULL, select_analyze},
+    {"/embed", "embed", NULL, select_embed},
+    {"/models", "models", r2_page_models, NULL},
+    {"/metrics", "metrics", r2_page_metrics, NULL},
+    {"/livez", "livez", r2_page_livez, NULL},
+    {"/readyz", "readyz", r2_page_readyz, NULL},
+    {"/version", "version", r2_page_version, NULL},
+    {NULL, "other", NULL, NULL},
+};
+
+/* Types under which the picture itself may come; its magic bytes decide. */
+static const char *const body_types[] = {"image/jpeg", "image/png", "image/webp",
+                                         "application/octet-stream"};
+
+/* What the server itself understands on every POST. */
+struct common {
+    bool orient;
+};
+
+static const struct r2_option common_options[] = {
+    {.name = "orient",
+     R2_FIELD(BOOL, struct common, orient),
+     .fallback = "1",
+     .help = "turn the picture upright by its EXIF orientation"},
+};
+static const struct r2_option_table common_table = R2_OPTION_TABLE(common_options, "parameter");
+
+static const char heads_parameter[] = "heads";
+
+size_t r2_route_count(void)
+{
+    return R2_COUNT(routes);
+}
+
+const struct r2_route *r2_route_at(size_t index)
+{
+    return &routes[index];
+}
+
+size_t r2_route_find(const char *path)
+{
+    size_t i = 0;
+    while (routes[i].path && strcmp(routes[i].path, path) != 0) i++;
+    return i;
+}
+
+static enum r2_status select_embed(struct r2_job *job, const struct r2_query *query,
+                                   struct r2_error *err)
+{
+    (void)query;
+    (void)err;
+    job->work.embed = true;
+    return R2_OK;
+}
+
+static enum r2_status select_analyze(struct r2_job *job, const struct r2_query *query,
+                                     struct r2_error *err)
+{
+    const char *heads = r2_query_get(query, heads_parameter);
+    job->nested = true;
+    if (!r2_model_head_count(job->work.model))
+        return r2_fail(err, R2_NOT_FOUND, "the model %s has no heads; it answers /embed",
+                       r2_model_name(job->work.model));
+    if (!heads) {
+        r2_work_select_all(&job->work);
+        return R2_OK;
+    }
+    R2_AUTOFREE char *copy = strdup(heads);
+    if (!copy) return r2_fail(err, R2_NO_MEMORY, "no memory for a parameter");
+    char *rest = copy, *task;
+    while ((task = strsep(&rest, ","))) {
+        if (!*task)
+            return r2_fail(err, R2_INVALID,
+                           "parameter heads: %s has an empty name; it is a list "
+                           "like \"%s\"",
+                           r2_quote(heads).text, r2_model_task(job->work.model, 0));
+        R2_TRY(r2_work_select(&job->work, task, err));
+    }
+    return R2_OK;
+}
+
+static enum r2_status set_parameters(const struct r2_route *route, struct r2_job *job,
+                                     const struct r2_query *query, struct r2_error *err)
+{
+    struct common common = {.orient = job->orient};
+    bool takes_heads = route->select == select_analyze;
+    const char *extra[] = {common_options[0].name, takes_heads ? heads_parameter : NULL, NULL};
+    for (size_t i = 0; i < query->count; i++) {
+        const struct r2_query_pair *pair = &query->pairs[i];
+        if (takes_heads && strcmp(pair->name, heads_parameter) == 0) continue;
+        if (r2_options_find(&common_table, R2_SPELL_KEY, pair->name))
+            R2_TRY(r2_options_set(&common_table, pair->name, pair->value, &common, err));
+        else
+            R2_TRY(r2_work_set(&job->work, pair->name, pair->value, extra, err));
+    }
+    job->orient = common.orient;
+    return R2_OK;
+}
+
+/* What the job has to compute, from route and parameters. */
+static enum r2_status prepare_work(const struct r2_route *route, struct r2_model *model,
+                                   struct r2_job *job, const struct r2_request *request,
+                                   struct r2_error *err)
+{
+    struct r2_query query;
+    R2_TRY(r2_work_init(&job->work, model, err));
+    R2_TRY(r2_query_parse(request->query, &query, err));
+    enum r2_status status = route->select ? route->select(job, &query, err)
+                                          : r2_work_select(&job->work, request->path + 1, err);
+    if (status == R2_OK) status = set_parameters(route, job, &query, err);
+    r2_query_finish(&query);
+    return status;
+}
+
+static bool is_body_type(const char *type)
+{
+    size_t size = strcspn(type, "; \t");
+    for (size_t i = 0; i < R2_COUNT(body_types); i++)
+        if (strlen(body_types[i]) == size && strncasecmp(body_types[i], type, size) == 0)
+            return true;
+    return false;
+}
+
+static void refuse_path(struct r2_job *job, const char *path)
+{
+    char detail[R2_ERROR_SIZE];
+    struct r2_text known = {0};
+    for (size_t i = 0; routes[i].path; i++)
+        r2_text_add(&known, "%s%s", i ? ", " : "", routes[i].path);
+    snprintf(detail, sizeof detail, "there is no %s; routes are %s", r2_quote(path).text,
+             r2_text_view(&known));
+    r2_text_finish(&known);
+    r2_job_refuse(job, r2_problem_code(R2_NOT_FOUND), detail);
+}
+
+static void refuse_method(struct r2_job *job, const struct r2_route *route)
+{
+    char detail[R2_ERROR_SIZE];
+    job->reply.allow = route->page ? "GET, HEAD" : "POST";
+    snprintf(detail, sizeof detail, "%s does not take %s, but %s", job->path, job->method,
+             job->reply.allow);
+    r2_job_refuse(job, 405, detail);
+}
+
+static void refuse_type(struct r2_job *job, const char *type)
+{
+    char detail[R2_ERROR_SIZE];
+    snprintf(detail, sizeof detail,
+             "Content-Type %s is not accepted; send the picture itself (%s) as image/jpeg, "
+             "image/png, image/webp or application/octet-stream",
+             r2_quote(type).text, r2_format_list());
+    r2_job_refuse(job, r2_problem_code(R2_UNSUPPORTED), detail);
+}
+
+static void refuse_length(struct r2_service *service, struct r2_job *job, uint64_t length)
+{
+    char detail[R2_ERROR_SIZE];
+    snprintf(detail, sizeof detail, "the body has %llu bytes; the limit max_body is %lld",
+             (unsigned long long)length, (long long)service->settings->max_body);
+    r2_metrics_rejected(service->metrics, R2_REJECTED_TOO_LARGE);
+    r2_job_refuse(job, r2_problem_code(R2_TOO_LARGE), detail);
+}
+
+static void admit_work(struct r2_service *service, struct r2_job *job, const struct r2_route *route,
+                       const struct r2_request *request)
+{
+    struct r2_error err;
+    enum r2_state state = r2_service_state(service);
+    struct r2_model *model = r2_service_model(service);
+    if (request->content_type && !is_body_type(request->content_type)) {
+        refuse_type(job, request->content_type);
+    } else if (request->length > (uint64_t)service->settings->max_body) {
+        refuse_length(service, job, request->length);
+    } else if (state == R2_STATE_DRAINING) {
+        r2_service_refuse(service, job, R2_REJECTED_DRAINING, "the service is shutting down");
+    } else if (state == R2_STATE_LOADING || !model) {
+        r2_service_refuse(service, job, R2_REJECTED_LOADING, "the model is being loaded");
+    } else if (prepare_work(route, model, job, request, &err) != R2_OK) {
+        r2_job_fail(job, &err);
+    }
+}
+
+static bool is_task(struct r2_service *service, const char *path)
+{
+    struct r2_model *model = r2_service_model(service);
+    return model && path[0] == '/' && r2_model_find_task(model, path + 1) >= 0;
+}
+
+void r2_routes_admit(struct r2_service *service, struct r2_job *job,
+                     const struct r2_request *request)
+{
+    job->route = r2_route_find(request->path);
+    const struct r2_route *route = &routes[job->route];
+    bool reads = strcmp(request->method, "GET") == 0 || strcmp(request->method, "HEAD") == 0;
+    bool posts = strcmp(request->method, "POST") == 0;
+    if (!route->path && !is_task(service, request->path))
+        refuse_path(job, request->path);
+    else if (route->page ? !reads : !posts)
+        refuse_method(job, route);
+    else if (route->page)
+        route->page(service, job);
+    else
+        admit_work(service, job, route, request);
+}

@@ -1,0 +1,33 @@
+/*
+ * The workers: they load and warm the model, then take jobs from the queue: decode, run, answer.
+ */
+#ifndef R2_SERVER_WORKER_H
+#define R2_SERVER_WORKER_H
+
+#include <stdbool.h>
+
+#include "base/error.h"
+#include "server/service.h"
+
+struct r2_crew;
+
+/* Starts the workers. The first of them loads settings.model; when all are warm, the service is
+   ready. The service must outlive the crew. */
+enum r2_status r2_crew_start(struct r2_service *service, struct r2_crew **ret,
+                             struct r2_error *err);
+
+/* True, with the reason, when the model could not be loaded or warmed: no job will be taken. */
+bool r2_crew_failed(struct r2_crew *crew, struct r2_error *ret);
+
+/* Closes the queue, refuses the jobs that still wait, and waits for those that workers hold. When
+   the queue should be empty first, the caller waits for that. Takes NULL. */
+void r2_crew_stop(struct r2_crew *crew);
+
+/* One picture from its bytes to its results, as the workers, `run` and `bench` do it; `times` gets
+   the stages that were reached, ret_size width and height of the upright picture. */
+enum r2_status r2_picture_run(const struct r2_settings *settings, struct r2_bytes file, bool orient,
+                              const struct r2_work *work, struct r2_runner *runner,
+                              struct r2_times *times, uint32_t ret_size[2], struct r2_answer *ret,
+                              struct r2_error *err);
+
+#endif
