@@ -5,7 +5,9 @@
 
 static size_t buffer_bytes(const struct r2_plan_buffer *buffer)
 {
-    return (buffer->pixels * buffer->pitch * sizeof(float) + 63) & ~(size_t)63;
+    size_t channels = buffer->channels;
+    if (buffer->blocked) channels = (channels + R2_MAP_BLOCK - 1) / R2_MAP_BLOCK * R2_MAP_BLOCK;
+    return (buffer->pixels * channels * sizeof(float) + 63) & ~(size_t)63;
 }
 
 static bool alive_together(const struct r2_plan_buffer *a, const struct r2_plan_buffer *b)

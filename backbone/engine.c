@@ -1,123 +1,14 @@
 #include "backbone/engine.h"
 
-#include <oneapi/dnnl/dnnl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "backbone/onednn.h"
 #include "base/memory.h"
 
-/* --- the generations ---------------------------------------------------------------------------
-   2.x passes memory descriptors by value inside operation descriptors; 3.x has opaque descriptors
-   and creates primitive descriptors directly. */
-#if DNNL_VERSION_MAJOR >= 3
-typedef dnnl_memory_desc_t md_handle;
-typedef const_dnnl_memory_desc_t md_view;
-
-static dnnl_status_t md_create(md_handle *ret, int rank, const dnnl_dims_t dims,
-                               dnnl_format_tag_t tag)
-{
-    return dnnl_memory_desc_create_with_tag(ret, rank, dims, dnnl_f32, tag);
-}
-
-static dnnl_status_t md_clone(md_handle *ret, md_view from)
-{
-    return dnnl_memory_desc_clone(ret, from);
-}
-
-static void md_free(md_handle md)
-{
-    if (md) dnnl_memory_desc_destroy(md);
-}
-
-static dnnl_status_t append_sum(dnnl_post_ops_t ops)
-{
-    return dnnl_post_ops_append_sum(ops, 1.0f, 0, dnnl_data_type_undef);
-}
-
-static dnnl_status_t append_relu(dnnl_post_ops_t ops)
-{
-    return dnnl_post_ops_append_eltwise(ops, dnnl_eltwise_relu, 0.0f, 0.0f);
-}
-
-static dnnl_status_t conv_pd(dnnl_primitive_desc_t *ret, dnnl_engine_t engine,
-                             const md_handle md[4], const dnnl_dim_t *strides,
-                             const dnnl_dim_t *dilates, const dnnl_dim_t *pad,
-                             const dnnl_dim_t *pad_end, dnnl_primitive_attr_t attr)
-{
-    return dnnl_convolution_forward_primitive_desc_create(
-        ret, engine, dnnl_forward_inference, dnnl_convolution_direct, md[0], md[1], md[2], md[3],
-        strides, dilates, pad, pad_end, attr);
-}
-
-static dnnl_status_t linear_pd(dnnl_primitive_desc_t *ret, dnnl_engine_t engine,
-                               const md_handle md[4], dnnl_primitive_attr_t attr)
-{
-    return dnnl_inner_product_forward_primitive_desc_create(ret, engine, dnnl_forward_inference,
-                                                            md[0], md[1], md[2], md[3], attr);
-}
-#else
-typedef dnnl_memory_desc_t *md_handle;
-typedef const dnnl_memory_desc_t *md_view;
-
-static dnnl_status_t md_clone(md_handle *ret, md_view from)
-{
-    *ret = malloc(sizeof **ret);
-    if (!*ret) return dnnl_out_of_memory;
-    **ret = *from;
-    return dnnl_success;
-}
-
-static dnnl_status_t md_create(md_handle *ret, int rank, const dnnl_dims_t dims,
-                               dnnl_format_tag_t tag)
-{
-    dnnl_memory_desc_t md;
-    dnnl_status_t status = dnnl_memory_desc_init_by_tag(&md, rank, dims, dnnl_f32, tag);
-    return status == dnnl_success ? md_clone(ret, &md) : status;
-}
-
-static void md_free(md_handle md)
-{
-    free(md);
-}
-
-static dnnl_status_t append_sum(dnnl_post_ops_t ops)
-{
-    return dnnl_post_ops_append_sum(ops, 1.0f);
-}
-
-static dnnl_status_t append_relu(dnnl_post_ops_t ops)
-{
-    return dnnl_post_ops_append_eltwise(ops, 1.0f, dnnl_eltwise_relu, 0.0f, 0.0f);
-}
-
-static dnnl_status_t conv_pd(dnnl_primitive_desc_t *ret, dnnl_engine_t engine,
-                             const md_handle md[4], const dnnl_dim_t *strides,
-                             const dnnl_dim_t *dilates, const dnnl_dim_t *pad,
-                             const dnnl_dim_t *pad_end, dnnl_primitive_attr_t attr)
-{
-    dnnl_convolution_desc_t desc;
-    dnnl_status_t status = dnnl_dilated_convolution_forward_desc_init(
-        &desc, dnnl_forward_inference, dnnl_convolution_direct, md[0], md[1], md[2], md[3], strides,
-        dilates, pad, pad_end);
-    if (status != dnnl_success) return status;
-    return dnnl_primitive_desc_create(ret, &desc, attr, engine, NULL);
-}
-
-static dnnl_status_t linear_pd(dnnl_primitive_desc_t *ret, dnnl_engine_t engine,
-                               const md_handle md[4], dnnl_primitive_attr_t attr)
-{
-    dnnl_inner_product_desc_t desc;
-    dnnl_status_t status = dnnl_inner_product_forward_desc_init(&desc, dnnl_forward_inference,
-                                                                md[0], md[1], md[2], md[3]);
-    if (status != dnnl_success) return status;
-    return dnnl_primitive_desc_create(ret, &desc, attr, engine, NULL);
-}
-#endif
-
-/* --- the engine: one CPU, stateless, for the life of the process -------------------------------
- */
+/* --- the engine: one CPU, stateless, for the life of the process --- */
 
 static pthread_once_t engine_once = PTHREAD_ONCE_INIT;
 static dnnl_engine_t cpu_engine;
@@ -179,8 +70,7 @@ const char *r2_engine_isa(void)
     return "other";
 }
 
-/* --- primitives --------------------------------------------------------------------------------
- */
+/* --- primitives --- */
 
 enum { SRC, WEIGHTS, BIAS, DST, SCRATCHPAD, OPERANDS };
 
@@ -298,6 +188,34 @@ enum r2_status r2_primitive_conv(const struct r2_conv_shape *shape, struct r2_pr
     return finish_primitive(primitive, status, "creating a convolution", ret, err);
 }
 
+enum r2_status r2_primitive_winograd(const struct r2_conv_shape *shape, struct r2_primitive **ret,
+                                     struct r2_error *err)
+{
+    const struct r2_conv *conv = &shape->conv;
+    const dnnl_dims_t src = {1, shape->in, shape->src.height, shape->src.width};
+    const dnnl_dims_t dst = {1, conv->out, shape->dst.height, shape->dst.width};
+    const dnnl_dims_t weights = {conv->out, shape->in, 3, 3}, bias = {conv->out}, ones = {1, 1};
+    dnnl_primitive_attr_t attr = NULL;
+    md_handle md[4] = {NULL};
+    struct r2_primitive *primitive;
+
+    R2_TRY(r2_alloc(1, sizeof *primitive, "convolution", &primitive, err));
+    dnnl_status_t status = make_attr(false, conv->relu, &attr);
+    if (status == dnnl_success) status = md_create(&md[0], 4, src, dnnl_nChw16c);
+    if (status == dnnl_success) status = md_create(&md[1], 4, weights, dnnl_format_tag_any);
+    if (status == dnnl_success) status = md_create(&md[2], 1, bias, dnnl_x);
+    if (status == dnnl_success) status = md_create(&md[3], 4, dst, dnnl_nChw16c);
+    if (status == dnnl_success) status = md_create(&primitive->plain, 4, weights, dnnl_oihw);
+    if (status == dnnl_success) status = winograd_pd(&primitive->pd, engine_get(), md, ones, attr);
+    for (size_t i = 0; i < 4; i++) md_free(md[i]);
+    if (attr) dnnl_primitive_attr_destroy(attr);
+    if (status == dnnl_success || status == dnnl_out_of_memory)
+        return finish_primitive(primitive, status, "creating a Winograd convolution", ret, err);
+    r2_primitive_destroy(primitive);
+    *ret = NULL;
+    return R2_OK;
+}
+
 enum r2_status r2_primitive_linear(uint32_t in, uint32_t out, struct r2_primitive **ret,
                                    struct r2_error *err)
 {
@@ -368,8 +286,7 @@ void r2_weights_format_destroy(struct r2_weights_format *format)
     free(format);
 }
 
-/* --- calls -------------------------------------------------------------------------------------
- */
+/* --- calls --- */
 
 struct r2_call {
     dnnl_primitive_t primitive;

@@ -190,9 +190,9 @@ enum r2_status r2_graph_check(const struct r2_graph *graph, struct r2_error *err
 static uint32_t window_length(uint64_t size, uint64_t reach, uint64_t stride, uint64_t pad,
                               bool ceil)
 {
-    uint64_t padded = size + 2 * pad;
-    if (padded < reach) return 0;
-    uint64_t length = (padded - reach + (ceil ? stride - 1 : 0)) / stride + 1;
+    uint64_t padded = size + 2 * pad + (ceil ? stride - 1 : 0);
+    if (!size || padded < reach) return 0;
+    uint64_t length = (padded - reach) / stride + 1;
     /* PyTorch: with ceil_mode the last window must start inside the picture or its left padding */
     if (ceil && (length - 1) * stride >= size + pad) length--;
     return (uint32_t)length;
@@ -235,6 +235,11 @@ enum r2_status r2_graph_extents(const struct r2_graph *graph, struct r2_extent i
         if (elements > (UINT64_C(1) << 31) / graph->channels[node->output])
             return r2_fail(err, R2_INVALID, "a picture of %u x %u is too large for layer %zu '%s'",
                            input.width, input.height, i, node->name);
+        struct r2_extent in = ret[node->inputs[0]];
+        if (node->op == R2_OP_LINEAR && (in.height != 1 || in.width != 1))
+            return r2_fail(err, R2_INVALID,
+                           "layer %zu '%s' reads %u x %u cells, a linear layer takes one", i,
+                           node->name, in.width, in.height);
         for (uint32_t k = 1; k < node->input_count; k++) {
             struct r2_extent other = ret[node->inputs[k]];
             if (other.height != out.height || other.width != out.width)

@@ -48,17 +48,35 @@ static void run_ranges(range_fn fn, const void *job, size_t count, size_t floats
     fn(job, 0, count);
 }
 
+/* Where the 16 channels from 16 * block on of a pixel stand. */
+static inline float *at(const struct r2_map *map, size_t pixel, size_t block)
+{
+    return map->data + block * map->block + pixel * map->pitch;
+}
+
+/* Clears what a layout of whole blocks has behind the last channel. */
+static inline void clear_padding(const struct r2_map *map, float *values, size_t used)
+{
+    if (map->block != R2_MAP_BLOCK) memset(values + used, 0, (R2_MAP_BLOCK - used) * sizeof(float));
+}
+
 struct copy_job {
     struct r2_map dst, src;
     size_t channels;
 };
 
-static void copy_range(const void *data, size_t begin, size_t end)
+VECTOR_CLONES static void copy_range(const void *data, size_t begin, size_t end)
 {
     const struct copy_job *job = data;
-    for (size_t p = begin; p < end; p++)
-        memcpy(job->dst.data + p * job->dst.pitch, job->src.data + p * job->src.pitch,
-               job->channels * sizeof(float));
+    const size_t whole = job->channels / R2_MAP_BLOCK, rest = job->channels % R2_MAP_BLOCK;
+    for (size_t p = begin; p < end; p++) {
+        for (size_t b = 0; b < whole; b++)
+            memcpy(at(&job->dst, p, b), at(&job->src, p, b), R2_MAP_BLOCK * sizeof(float));
+        if (!rest) continue;
+        float *last = at(&job->dst, p, whole);
+        memcpy(last, at(&job->src, p, whole), rest * sizeof(float));
+        clear_padding(&job->dst, last, rest);
+    }
 }
 
 void r2_map_copy(struct r2_map dst, struct r2_map src, size_t pixels, size_t channels)
@@ -73,24 +91,27 @@ struct add_job {
     bool relu;
 };
 
+static inline void add_block(const struct add_job *job, size_t p, size_t block, size_t count)
+{
+    float *sum = at(&job->sum, p, block);
+    const float *a = at(&job->a, p, block), *b = at(&job->b, p, block);
+    if (job->copy.data) memcpy(at(&job->copy, p, block), b, count * sizeof(float));
+    for (size_t c = 0; c < count; c++) {
+        float value = a[c] + b[c];
+        sum[c] = job->relu && !(value > 0) ? 0 : value;
+    }
+}
+
 VECTOR_CLONES static void add_range(const void *data, size_t begin, size_t end)
 {
     const struct add_job *job = data;
-    const size_t channels = job->channels;
+    const size_t whole = job->channels / R2_MAP_BLOCK, rest = job->channels % R2_MAP_BLOCK;
     for (size_t p = begin; p < end; p++) {
-        float *sum = job->sum.data + p * job->sum.pitch;
-        const float *a = job->a.data + p * job->a.pitch;
-        const float *b = job->b.data + p * job->b.pitch;
-        if (job->copy.data)
-            memcpy(job->copy.data + p * job->copy.pitch, b, channels * sizeof(float));
-        if (job->relu) {
-            for (size_t c = 0; c < channels; c++) {
-                float value = a[c] + b[c];
-                sum[c] = value > 0 ? value : 0;
-            }
-        } else {
-            for (size_t c = 0; c < channels; c++) sum[c] = a[c] + b[c];
-        }
+        for (size_t b = 0; b < whole; b++) add_block(job, p, b, R2_MAP_BLOCK);
+        if (!rest) continue;
+        add_block(job, p, whole, rest);
+        clear_padding(&job->sum, at(&job->sum, p, whole), rest);
+        if (job->copy.data) clear_padding(&job->copy, at(&job->copy, p, whole), rest);
     }
 }
 

@@ -1,8 +1,9 @@
 /*
- * What moves feature maps between oneDNN primitives: slices, sums and pools on channels-last views.
+ * What moves feature maps between oneDNN primitives: slices, sums, pools, and layouts.
  *
  * oneDNN falls to its reference code on views with a pitch, so the plan keeps convolutions dense
- * and these kernels do the slicing. All are memory-bound: one pass over the data, channels inside.
+ * and these kernels do the slicing, from and to whichever layout a convolution wants. All are
+ * memory-bound: one pass over the data, channels inside.
  */
 #ifndef R2_BACKBONE_KERNELS_H
 #define R2_BACKBONE_KERNELS_H
@@ -15,25 +16,29 @@
 /* Threads of the calling thread's OpenMP team, for these kernels and for oneDNN, from now on. */
 void r2_threads_use(unsigned count);
 
-/* Channels of a map [pixels, pitch]: data points at the first channel of the first pixel. */
+enum { R2_MAP_BLOCK = 16 }; /* channels that always stand together */
+
+/* A feature map: channel c of pixel p is data[c / 16 * block + p * pitch + c % 16]. */
 struct r2_map {
     float *data;
-    size_t pitch; /* floats from one pixel to the next, at least the channels that are used */
+    size_t pitch; /* floats from one pixel to the next */
+    size_t block; /* floats from 16 channels to the next 16; 16 when channels-last */
 };
 
-/* dst = src */
+/* dst = src. In a dst that is not channels-last the channels up to the next 16 become 0. */
 void r2_map_copy(struct r2_map dst, struct r2_map src, size_t pixels, size_t channels);
 
 /* sum = a + b, max(0, .) with relu; and, when copy.data is not NULL, copy = b in the same pass
-   (b is then read before copy is written, pixel by pixel; a and copy may not overlap). */
+   (b is then read before copy is written, pixel by pixel; a and copy may not overlap). Padding as
+   in r2_map_copy. */
 void r2_map_add(struct r2_map sum, struct r2_map a, struct r2_map b, struct r2_map copy,
                 size_t pixels, size_t channels, bool relu);
 
-/* Pooling of src [in.height, in.width] to dst [out.height, out.width]. */
+/* Pooling of src [in.height, in.width] to dst [out.height, out.width], both channels-last. */
 void r2_map_pool(struct r2_map dst, struct r2_map src, const struct r2_pool *pool,
                  struct r2_extent out, struct r2_extent in, size_t channels);
 
-/* dst [channels] = mean over the pixels of src. */
+/* dst [channels] = mean over the pixels of src, channels-last. */
 void r2_map_mean(float *dst, struct r2_map src, size_t pixels, size_t channels);
 
 #endif

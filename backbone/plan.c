@@ -5,8 +5,8 @@
 #include "backbone/plan_steps.h"
 #include "base/memory.h"
 
-/* Generated code and descriptors of one primitive, from the growth of the process over many plans.
- */
+/* Generated code and descriptors of one primitive: the growth of the process over 40 plans of
+   Res2Net-50, oneDNN 2.6.3. */
 enum { PRIMITIVE_BYTES = 96 << 10 };
 
 static void plan_destroy(struct r2_plan *plan)

@@ -94,15 +94,16 @@ static enum r2_status make_entry(struct r2_plan_cache *cache, const struct r2_pl
     struct r2_plan *plan = NULL;
     enum r2_status status = cache->make(cache->context, key, &plan, err);
     pthread_mutex_lock(&cache->lock);
+    struct entry **link = find(cache, key);
+    *link = entry->next;
     if (status == R2_OK) {
+        push_front(cache, entry); /* the newest, whatever was asked for meanwhile */
         entry->plan = plan;
         entry->size = r2_plan_size(plan) + r2_plan_arena(plan);
         cache->size += entry->size;
         *ret = r2_plan_ref(plan);
         evict(cache);
     } else {
-        struct entry **link = find(cache, key);
-        *link = entry->next;
         free(entry);
     }
     pthread_cond_broadcast(&cache->made);

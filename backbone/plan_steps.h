@@ -9,15 +9,17 @@
 
 #include "backbone/plan.h"
 
-/* Channels-last storage [pixels, pitch] in the arena. */
+/* Storage of a map in the arena: channels-last [pixels, channels], or in blocks [channels / 16,
+   pixels, 16]. */
 struct r2_plan_buffer {
     size_t pixels;
-    uint32_t pitch;
+    uint32_t channels;
+    bool blocked;
     size_t first_step, last_step; /* lifetime, both included */
     size_t offset;                /* bytes from the arena's start */
 };
 
-/* Channels [first, ...) of a buffer. */
+/* Channels [first, ...) of a buffer; first is 0 in a blocked one. */
 struct r2_plan_view {
     uint32_t buffer;
     uint32_t first;

@@ -47,8 +47,11 @@ static float *view_data(const struct r2_session *session, struct r2_plan_view vi
 
 static struct r2_map view_map(const struct r2_session *session, struct r2_plan_view view)
 {
-    if (view.buffer == R2_NO_BUFFER) return (struct r2_map){NULL, 0};
-    return (struct r2_map){view_data(session, view), session->plan->buffers[view.buffer].pitch};
+    if (view.buffer == R2_NO_BUFFER) return (struct r2_map){NULL, 0, 0};
+    const struct r2_plan_buffer *buffer = &session->plan->buffers[view.buffer];
+    float *data = view_data(session, view);
+    if (buffer->blocked) return (struct r2_map){data, R2_MAP_BLOCK, buffer->pixels * R2_MAP_BLOCK};
+    return (struct r2_map){data, buffer->channels, R2_MAP_BLOCK};
 }
 
 static enum r2_status grow_arena(struct r2_session *session, size_t size, struct r2_error *err)
@@ -162,7 +165,7 @@ enum r2_status r2_session_output(const struct r2_session *session, const char *n
             .height = output->extent.height,
             .width = output->extent.width,
             .channels = output->channels,
-            .pitch = plan->buffers[output->view.buffer].pitch,
+            .pitch = plan->buffers[output->view.buffer].channels,
         };
         return R2_OK;
     }

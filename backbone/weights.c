@@ -38,12 +38,22 @@ enum r2_status r2_weights_add(struct r2_weights *weights, struct r2_safetensors 
     return R2_OK;
 }
 
-struct r2_tensor_entry *r2_weights_find(const struct r2_weights *weights, const char *name)
+/* *ret_path is that of the tensor's file. */
+static struct r2_tensor_entry *find_in_files(const struct r2_weights *weights, const char *name,
+                                             const char **ret_path)
 {
     struct r2_tensor_entry *entry = NULL;
-    for (size_t i = 0; i < weights->count && !entry; i++)
+    for (size_t i = 0; i < weights->count && !entry; i++) {
         entry = r2_safetensors_find(weights->files[i], name);
+        *ret_path = weights->files[i]->path;
+    }
     return entry;
+}
+
+struct r2_tensor_entry *r2_weights_find(const struct r2_weights *weights, const char *name)
+{
+    const char *path;
+    return find_in_files(weights, name, &path);
 }
 
 enum r2_status r2_weights_missing(const struct r2_weights *weights, const char *name,
@@ -77,19 +87,19 @@ enum r2_status r2_weights_take(const struct r2_weights *weights, const char *nam
                                struct r2_error *err)
 {
     char wanted[128], found[128];
-    struct r2_tensor_entry *entry = r2_weights_find(weights, name);
+    const char *path = NULL;
+    struct r2_tensor_entry *entry = find_in_files(weights, name, &path);
     if (!entry) return r2_weights_missing(weights, name, err);
     bool same = entry->rank == rank;
     for (unsigned i = 0; same && i < rank; i++) same = entry->dims[i] == dims[i];
     if (!same) {
         r2_tensor_shape_text(rank, dims, wanted, sizeof wanted);
         r2_tensor_shape_text(entry->rank, entry->dims, found, sizeof found);
-        return r2_fail(err, R2_INVALID, "%s: tensor '%s' has shape %s, the network needs %s",
-                       weights->files[0]->path, name, found, wanted);
+        return r2_fail(err, R2_INVALID, "%s: tensor '%s' has shape %s, the network needs %s", path,
+                       name, found, wanted);
     }
     if (entry->dtype == R2_DTYPE_OTHER)
-        return r2_fail(err, R2_UNSUPPORTED, "%s: tensor '%s' is not F32, F16 or BF16",
-                       weights->files[0]->path, name);
+        return r2_fail(err, R2_UNSUPPORTED, "%s: tensor '%s' is not F32, F16 or BF16", path, name);
     entry->taken = true;
     *ret = entry;
     return R2_OK;

@@ -51,9 +51,11 @@ static const struct r2_option input_options[] = {
     {.name = "color", R2_FIELD(CHOICE, struct input, color), .choices = colors, .fallback = "rgb",
      .help = "order of the channels"},
     {.name = "mean", R2_FIELD(FLOATS, struct input, mean), .min = -10, .max = 10, .min_count = 3,
-     .max_count = 3, .fallback = "0.485,0.456,0.406", .help = "of the channels, for pixels in 0..1"},
+     .max_count = 3, .fallback = "0.485,0.456,0.406",
+     .help = "of the channels, for pixels in 0..1"},
     {.name = "std", R2_FIELD(FLOATS, struct input, std), .min = 1e-6, .max = 1000, .min_count = 3,
-     .max_count = 3, .fallback = "0.229,0.224,0.225", .help = "of the channels, for pixels in 0..1"},
+     .max_count = 3, .fallback = "0.229,0.224,0.225",
+     .help = "of the channels, for pixels in 0..1"},
 };
 static const struct r2_option_table input_table = R2_OPTION_TABLE(input_options, "key");
 /* clang-format on */

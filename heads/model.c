@@ -8,8 +8,7 @@
 #include "heads/input_options.h"
 #include "heads/model_inside.h"
 
-/* --- the pieces of a load, in order ------------------------------------------------------------
- */
+/* --- the pieces of a load, in order --- */
 
 static enum r2_status open_weights(struct r2_model *model, const struct r2_texts *paths,
                                    struct r2_weights *weights, struct r2_error *err)
@@ -198,8 +197,7 @@ void r2_model_unref(struct r2_model *model)
         model_destroy(model);
 }
 
-/* --- what it is --------------------------------------------------------------------------------
- */
+/* --- what it is --- */
 
 const char *r2_model_name(const struct r2_model *model)
 {

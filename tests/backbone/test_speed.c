@@ -1,6 +1,7 @@
 /*
  * No convolution is left behind: none runs on oneDNN's reference code, and none that matters (over
- * 1 % of its network's time) below a tenth of what the core can do, unless it is listed here with its reason.
+ * 1 % of its network's time) below a tenth of what the core can do, unless it is listed here with
+ * its reason.
  * Everything is a ratio within one process; the best of several runs counts.
  */
 #include <criterion/criterion.h>

@@ -1,6 +1,6 @@
 /*
- * Every published variant against PyTorch (training/make_goldens.py): all taps, the pooled feature and the
- * logits at two picture sizes, and a wrong dialect that must not agree.
+ * Every published variant against PyTorch (training/make_goldens.py): all taps, the pooled feature
+ * and the logits at two picture sizes, and a wrong dialect that must not agree.
  */
 #include <criterion/criterion.h>
 #include <criterion/parameterized.h>

@@ -84,8 +84,7 @@ static void add_node(struct writer *writer, const struct r2_graph *graph,
 {
     const uint32_t out = r2_graph_channels(graph, node->output), k = node->conv.kernel;
     const bool conv = node->op == R2_OP_CONV;
-    const uint32_t in =
-        r2_graph_channels(graph, node->inputs[0]) / (conv ? node->conv.groups : 1);
+    const uint32_t in = r2_graph_channels(graph, node->inputs[0]) / (conv ? node->conv.groups : 1);
     const uint32_t dims[] = {out, in, k, k};
     const float bound = sqrtf(3.0f / (float)((size_t)in * (conv ? k * k : 1)));
     const size_t norm_size = strlen(node->norm);
@@ -97,8 +96,7 @@ static void add_node(struct writer *writer, const struct r2_graph *graph,
         add_tensor(writer, node->name, "bias", 1, dims, (struct affine){0, 0.2f, 1});
         return;
     }
-    add_tensor(writer, node->norm, "weight", 1, dims,
-               (struct affine){1, 0.4f, last ? 0.3f : 1.0f});
+    add_tensor(writer, node->norm, "weight", 1, dims, (struct affine){1, 0.4f, last ? 0.3f : 1.0f});
     add_tensor(writer, node->norm, "bias", 1, dims, (struct affine){0, 0.2f, 1});
     add_tensor(writer, node->norm, "running_mean", 1, dims, (struct affine){0, 0.2f, 1});
     add_tensor(writer, node->norm, "running_var", 1, dims, (struct affine){1, 0.5f, 1});

@@ -1,0 +1,87 @@
+/*
+ * make_model DIR [--arch NAME] [--classes N]: a complete model directory with test weights, for the
+ * HTTP tests.
+ *
+ * Without --arch a small custom Res2Net that takes pictures of 64 x 64. The classifier is scaled so
+ * that its logits spread (standard deviation 2 on a fixed picture): on flat outputs every program
+ * looks right.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "tests/support/model_dir.h"
+
+enum { MOST_CLASSES = 65536 };
+
+struct command {
+    const char *dir, *arch;
+    uint32_t classes;
+};
+
+static bool read_command(int count, char **arguments, struct command *ret)
+{
+    struct command command = {.classes = 10};
+    for (int i = 1; i < count; i++) {
+        const char *value = i + 1 < count ? arguments[i + 1] : NULL;
+        if (strcmp(arguments[i], "--arch") == 0 && value) {
+            command.arch = arguments[++i];
+        } else if (strcmp(arguments[i], "--classes") == 0 && value) {
+            char *end;
+            long classes = strtol(arguments[++i], &end, 10);
+            if (*end || classes < 1 || classes > MOST_CLASSES) return false;
+            command.classes = (uint32_t)classes;
+        } else if (!command.dir && arguments[i][0] != '-') {
+            command.dir = arguments[i];
+        } else {
+            return false;
+        }
+    }
+    *ret = command;
+    return command.dir != NULL;
+}
+
+static enum r2_status write_description(const struct command *command, struct r2_error *err)
+{
+    static const char small_input[] =
+        ",\n      \"input\": {\"resize\": {\"mode\": \"shorter\", \"size\": 72}, \"crop\": 64}";
+    char arch[128], text[2048];
+    snprintf(arch, sizeof arch, "\"arch\": \"%s\"", command->arch ? command->arch : "");
+    snprintf(text, sizeof text,
+             "{\n  \"name\": \"test\",\n  \"version\": \"1\",\n"
+             "  \"backbone\": {%s, \"weights\": \"trunk.safetensors\"},\n"
+             "  \"heads\": {\n    \"classify\": {\"type\": \"classifier\", \"labels\": "
+             "\"labels.txt\"%s}\n"
+             "  }\n}\n",
+             command->arch ? arch : MODEL_DIR_ARCH, command->arch ? "" : small_input);
+    return model_dir_write(command->dir, "model.json", text, err);
+}
+
+static enum r2_status make_model(const struct command *command, struct r2_error *err)
+{
+    struct r2_arch arch = model_dir_arch;
+    const uint32_t side = command->arch ? 224 : 64;
+    if (command->arch) R2_TRY(r2_arch_find(command->arch, &arch, err));
+    if (mkdir(command->dir, 0755) != 0 && errno != EEXIST)
+        return r2_fail(err, R2_IO, "%s: %s", command->dir, strerror(errno));
+    struct model_dir_weights weights = {.arch = &arch, .classes = command->classes, .scale = 1};
+    R2_TRY(model_dir_scale(&weights, (struct r2_extent){side, side}, &weights.scale, err));
+    R2_TRY(model_dir_weights(command->dir, "trunk.safetensors", &weights, err));
+    R2_TRY(model_dir_labels(command->dir, "labels.txt", command->classes, err));
+    return write_description(command, err);
+}
+
+int main(int count, char **arguments)
+{
+    struct command command;
+    struct r2_error err = {0};
+    if (!read_command(count, arguments, &command)) {
+        fprintf(stderr, "usage: make_model DIR [--arch NAME] [--classes 1..%d]\n", MOST_CLASSES);
+        return 2;
+    }
+    if (make_model(&command, &err) == R2_OK) return 0;
+    fprintf(stderr, "make_model: %s\n", err.message);
+    return 1;
+}
