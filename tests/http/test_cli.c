@@ -104,8 +104,8 @@ Test(cli, run_prints_a_line_for_each_picture)
 {
     char *good = strdup(sample("jpeg_420.jpg"));
     char *output, *error, *rest, *line;
-    const char *const arguments[] = {"run",  "--model",    model(), "--heads", "classify",
-                                     good,   "/nowhere.jpg", good,    NULL};
+    const char *const arguments[] = {"run", "--model",      model(), "--heads", "classify",
+                                     good,  "/nowhere.jpg", good,    NULL};
     cr_expect_eq(r2_program_call(arguments, &output, &error), 1);
     rest = output;
     for (int i = 0; i < 3; i++) {
@@ -115,8 +115,9 @@ Test(cli, run_prints_a_line_for_each_picture)
         cr_expect(json_is_string(json_object_get(json, "file")));
         cr_expect_eq(json_is_string(json_object_get(json, "error")), i == 1, "%s", line);
         json_t *results = json_object_get(json, "results");
-        cr_expect_eq(json_is_array(json_object_get(json_object_get(results, "classify"),
-                                                   "classes")), i != 1, "%s", line);
+        cr_expect_eq(
+            json_is_array(json_object_get(json_object_get(results, "classify"), "classes")), i != 1,
+            "%s", line);
         json_decref(json);
     }
     cr_expect_str_eq(rest, "");
@@ -163,7 +164,8 @@ Test(cli, bench)
                  "backbone");
     expect_bench((const char *[]){"bench", "--model", model(), "--seconds", "0.3", "--json",
                                   "--workers", "2", "--threads", "1", "--image",
-                                  sample("jpeg_420.jpg"), NULL}, "decode");
+                                  sample("jpeg_420.jpg"), NULL},
+                 "decode");
     expect_call((const char *[]){"bench", "--model", model(), "--seconds", "0.2", NULL}, 0,
                 "images a second");
     expect_call((const char *[]){"bench", "--model", model(), "--image", "/nowhere.jpg", NULL}, 1,

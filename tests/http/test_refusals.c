@@ -44,8 +44,8 @@ static void expect_good(const struct r2_daemon *daemon)
 static void expect_refused(const struct r2_daemon *daemon, const struct refusal *refusal,
                            const void *body, size_t size)
 {
-    struct r2_response response = r2_client_ask(daemon->port, refusal->method, refusal->target,
-                                                refusal->headers, body, size);
+    struct r2_response response =
+        r2_client_ask(daemon->port, refusal->method, refusal->target, refusal->headers, body, size);
     expect_problem(&response, refusal->status, refusal->says);
     r2_response_finish(&response);
 }
@@ -91,9 +91,9 @@ Test(refusals, methods)
 {
     static const struct {
         const char *method, *target, *allow;
-    } cases[] = {{"GET", "/classify", "POST"},      {"HEAD", "/analyze", "POST"},
-                 {"PUT", "/embed", "POST"},         {"DELETE", "/classify", "POST"},
-                 {"POST", "/livez", "GET, HEAD"},   {"POST", "/metrics", "GET, HEAD"},
+    } cases[] = {{"GET", "/classify", "POST"},        {"HEAD", "/analyze", "POST"},
+                 {"PUT", "/embed", "POST"},           {"DELETE", "/classify", "POST"},
+                 {"POST", "/livez", "GET, HEAD"},     {"POST", "/metrics", "GET, HEAD"},
                  {"OPTIONS", "/models", "GET, HEAD"}, {"BREW", "/version", "GET, HEAD"}};
     struct r2_daemon daemon = r2_daemon_start(NULL);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

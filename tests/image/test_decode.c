@@ -27,13 +27,27 @@ Test(decode, formats_by_magic_bytes)
         {"GIF87a", 6, R2_FORMAT_GIF},
         {"GIF89a", 6, R2_FORMAT_GIF},
         {"GIF88a", 6, R2_FORMAT_UNKNOWN},
-        {"\0\0\0\x18" "ftypheic\0\0\0\0mif1heic", 24, R2_FORMAT_HEIC},
-        {"\0\0\0\x18" "ftypmif1\0\0\0\0mif1heic", 24, R2_FORMAT_HEIC},
-        {"\0\0\0\x18" "ftypavif\0\0\0\0mif1avif", 24, R2_FORMAT_AVIF},
-        {"\0\0\0\x18" "ftypmif1\0\0\0\0mif1avif", 24, R2_FORMAT_AVIF},
-        {"\0\0\0\x14" "ftypmif1\0\0\0\0mif1avif", 24, R2_FORMAT_UNKNOWN}, /* behind the box */
-        {"\0\0\0\x18" "ftypisom\0\0\0\0isommp42", 24, R2_FORMAT_UNKNOWN},
-        {"\xFF\xFF\xFF\xFF" "ftyp", 8, R2_FORMAT_UNKNOWN},
+        {"\0\0\0\x18"
+         "ftypheic\0\0\0\0mif1heic",
+         24, R2_FORMAT_HEIC},
+        {"\0\0\0\x18"
+         "ftypmif1\0\0\0\0mif1heic",
+         24, R2_FORMAT_HEIC},
+        {"\0\0\0\x18"
+         "ftypavif\0\0\0\0mif1avif",
+         24, R2_FORMAT_AVIF},
+        {"\0\0\0\x18"
+         "ftypmif1\0\0\0\0mif1avif",
+         24, R2_FORMAT_AVIF},
+        {"\0\0\0\x14"
+         "ftypmif1\0\0\0\0mif1avif",
+         24, R2_FORMAT_UNKNOWN}, /* behind the box */
+        {"\0\0\0\x18"
+         "ftypisom\0\0\0\0isommp42",
+         24, R2_FORMAT_UNKNOWN},
+        {"\xFF\xFF\xFF\xFF"
+         "ftyp",
+         8, R2_FORMAT_UNKNOWN},
         {"hello", 5, R2_FORMAT_UNKNOWN},
         {"", 0, R2_FORMAT_UNKNOWN},
     };

@@ -5,17 +5,17 @@
 
 /* Intel and Motorola order: Make (as text out of line) and then Orientation = 6. */
 static const uint8_t little[] = {
-    'I', 'I', 42, 0,    8, 0, 0, 0,                       /* IFD0 at 8 */
-    2,   0,                                               /* two entries */
-    15,  1,   2,  0,    9, 0, 0, 0, 38, 0, 0, 0,          /* Make: 9 characters at 38 */
-    18,  1,   3,  0,    1, 0, 0, 0, 6,  0, 0, 0,          /* Orientation: one short, 6 */
-    0,   0,   0,  0,    'r', 'e', 's', '2', 'n', 'e', 't', 'd', 0,
+    'I', 'I', 42, 0, 8,   0,   0,   0,                     /* IFD0 at 8 */
+    2,   0,                                                /* two entries */
+    15,  1,   2,  0, 9,   0,   0,   0,   38,  0,   0,   0, /* Make: 9 characters at 38 */
+    18,  1,   3,  0, 1,   0,   0,   0,   6,   0,   0,   0, /* Orientation: one short, 6 */
+    0,   0,   0,  0, 'r', 'e', 's', '2', 'n', 'e', 't', 'd', 0,
 };
 static const uint8_t big[] = {
-    'M', 'M', 0,  42,   0, 0, 0, 8,                       /* IFD0 at 8 */
-    0,   1,                                               /* one entry */
-    1,   18,  0,  3,    0, 0, 0, 1, 0,  8, 0, 0,          /* Orientation: one short, 8 */
-    0,   0,   0,  0,
+    'M', 'M', 0, 42, 0, 0, 0, 8,             /* IFD0 at 8 */
+    0,   1,                                  /* one entry */
+    1,   18,  0, 3,  0, 0, 0, 1, 0, 8, 0, 0, /* Orientation: one short, 8 */
+    0,   0,   0, 0,
 };
 enum { BIG_TYPE = 13, BIG_COUNT = 17, BIG_VALUE = 18 };
 
@@ -78,8 +78,8 @@ Test(exif, values_and_types)
 
 Test(exif, hostile_offsets_and_counts)
 {
-    static const uint32_t offsets[] = {0, 4, 25, 26, 27, 28, 1000, 0x7FFFFFFF, 0xFFFFFFF0,
-                                       0xFFFFFFFF};
+    static const uint32_t offsets[] = {0,  4,    25,         26,         27,
+                                       28, 1000, 0x7FFFFFFF, 0xFFFFFFF0, 0xFFFFFFFF};
     uint8_t *data = exact_copy((struct r2_bytes){big, sizeof big}, sizeof big);
     for (size_t i = 0; i < R2_COUNT(offsets); i++) {
         for (int byte = 0; byte < 4; byte++)

@@ -91,9 +91,12 @@ Test(cpus, shares)
         unsigned cpus;
         struct r2_shares shares;
     } cases[] = {
-        {R2_AUTO, R2_AUTO, 4, {4, 1, 4}}, {R2_AUTO, R2_AUTO, 1, {1, 1, 1}},
-        {2, R2_AUTO, 8, {2, 4, 8}},       {16, R2_AUTO, 4, {16, 1, 4}},
-        {R2_AUTO, 3, 8, {2, 3, 3}},       {R2_AUTO, 16, 8, {1, 16, 16}},
+        {R2_AUTO, R2_AUTO, 4, {4, 1, 4}},
+        {R2_AUTO, R2_AUTO, 1, {1, 1, 1}},
+        {2, R2_AUTO, 8, {2, 4, 8}},
+        {16, R2_AUTO, 4, {16, 1, 4}},
+        {R2_AUTO, 3, 8, {2, 3, 3}},
+        {R2_AUTO, 16, 8, {1, 16, 16}},
         {2, 3, 8, {2, 3, 3}},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

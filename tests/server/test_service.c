@@ -11,7 +11,10 @@
 static struct r2_error err;
 
 static struct r2_settings settings = {
-    .workers = 2, .threads = 1, .queue_depth = R2_AUTO, .max_body = 1 << 20,
+    .workers = 2,
+    .threads = 1,
+    .queue_depth = R2_AUTO,
+    .max_body = 1 << 20,
     .request_timeout_ms = 10000,
 };
 
@@ -80,9 +83,9 @@ Test(service, before_the_model_is_there)
     static const struct {
         const char *method, *path;
         unsigned code;
-    } cases[] = {{"GET", "/livez", 200},     {"GET", "/readyz", 503}, {"GET", "/metrics", 200},
-                 {"GET", "/models", 503},    {"GET", "/version", 200}, {"POST", "/classify", 503},
-                 {"POST", "/analyze", 503},  {"POST", "/x", 404},     {"GET", "/classify", 405}};
+    } cases[] = {{"GET", "/livez", 200},    {"GET", "/readyz", 503},  {"GET", "/metrics", 200},
+                 {"GET", "/models", 503},   {"GET", "/version", 200}, {"POST", "/classify", 503},
+                 {"POST", "/analyze", 503}, {"POST", "/x", 404},      {"GET", "/classify", 405}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct r2_job *job = admit(&service, cases[i].method, cases[i].path);
         cr_expect_eq(job->reply.code, cases[i].code, "%s: %u", cases[i].path, job->reply.code);
