@@ -167,6 +167,10 @@ void r2_graph_output(struct r2_graph *graph, r2_value value, const char *name)
 {
     struct r2_node node = {.op = R2_OP_INPUT};
     struct r2_output output = {.value = value};
+    if (value >= graph->value_count) {
+        refuse(graph, &node, "makes an output of a value that does not exist");
+        return;
+    }
     if (!value || !set_name(graph, &node, output.name, name) ||
         !grow(graph, &graph->outputs, graph->output_count, &graph->output_capacity, sizeof output))
         return;

@@ -13,7 +13,7 @@ enum { MAX_PARTS = 17 };
 
 struct entry {
     struct r2_packed packed; /* first: a packed is its entry */
-    const struct r2_tensor_entry *tensor;
+    const struct r2_tensor_entry *tensor, *affine; /* key: weights, and the norm or bias */
     struct r2_weights_format *format;
     unsigned uses;
     struct entry *next;
@@ -167,6 +167,11 @@ enum r2_status r2_params_check(const struct r2_params *params, const struct r2_g
     return R2_OK;
 }
 
+static const struct r2_tensor_entry *affine_of(const struct tensors *tensors)
+{
+    return tensors->bias ? tensors->bias : tensors->gamma;
+}
+
 /* Folds and packs into a new entry. */
 static enum r2_status fill(struct r2_slabs *slabs, struct entry *entry,
                            const struct tensors *tensors, double eps,
@@ -187,6 +192,7 @@ static enum r2_status fill(struct r2_slabs *slabs, struct entry *entry,
         for (size_t k = 0; k < per_channel; k++) plain[i * per_channel + k] *= scale[i];
     R2_TRY(r2_primitive_pack(primitive, plain, entry->packed.weights, err));
     entry->tensor = tensors->weight;
+    entry->affine = affine_of(tensors);
     entry->packed.size = packed_size + tensors->out * sizeof(float);
     return R2_OK;
 }
@@ -198,8 +204,8 @@ static enum r2_status get_locked(struct r2_params *params, const struct tensors 
 {
     const struct r2_weights_format *format = r2_primitive_weights(primitive);
     struct entry *entry = params->entries;
-    while (entry &&
-           (entry->tensor != tensors->weight || !r2_weights_format_equal(entry->format, format)))
+    while (entry && (entry->tensor != tensors->weight || entry->affine != affine_of(tensors) ||
+                     !r2_weights_format_equal(entry->format, format)))
         entry = entry->next;
     if (!entry) {
         R2_TRY(r2_alloc(1, sizeof *entry, "packed weights", &entry, err));

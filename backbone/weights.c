@@ -100,7 +100,7 @@ enum r2_status r2_weights_take(const struct r2_weights *weights, const char *nam
     }
     if (entry->dtype == R2_DTYPE_OTHER)
         return r2_fail(err, R2_UNSUPPORTED, "%s: tensor '%s' is not F32, F16 or BF16", path, name);
-    entry->taken = true;
+    if (!entry->taken) entry->taken = true; /* plans made later only read it */
     *ret = entry;
     return R2_OK;
 }
@@ -174,14 +174,18 @@ enum r2_status r2_naming_apply(const struct r2_naming *naming, const char *offic
     return R2_OK;
 }
 
-bool r2_naming_ignorable(const struct r2_naming *naming, const char *name)
+bool r2_naming_is_classifier(const struct r2_naming *naming, const char *name)
 {
-    static const char *const prefixes[] = {"auxiliary_head.", "aux_classifier.", "fc.", "head.fc."};
     size_t classifier = strlen(naming->classifier);
-    if (find_end(name, ".num_batches_tracked")) return true;
-    for (size_t i = 0; i < R2_COUNT(prefixes); i++)
-        if (starts_with(name, prefixes[i])) return true;
+    if (starts_with(name, "fc.") || starts_with(name, "head.fc.")) return true;
     return strncmp(name, naming->classifier, classifier) == 0 && name[classifier] == '.';
+}
+
+/* What may stay unused in any model: counters of training, and heads that only training used. */
+static bool is_ignorable(const char *name)
+{
+    return find_end(name, ".num_batches_tracked") || starts_with(name, "auxiliary_head.") ||
+           starts_with(name, "aux_classifier.");
 }
 
 enum r2_status r2_weight_files_open(struct r2_weight_files *files, const char *path,
@@ -211,6 +215,14 @@ void r2_weight_files_close(struct r2_weight_files *files)
     files->count = 0;
 }
 
+static bool uses_classifier(const struct r2_safetensors *file, const struct r2_naming *naming)
+{
+    for (size_t i = 0; i < file->count; i++)
+        if (file->entries[i].taken && r2_naming_is_classifier(naming, file->entries[i].name))
+            return true;
+    return false;
+}
+
 enum r2_status r2_weight_files_check_taken(const struct r2_weight_files *files,
                                            const struct r2_naming *naming, struct r2_error *err)
 {
@@ -218,9 +230,11 @@ enum r2_status r2_weight_files_check_taken(const struct r2_weight_files *files,
     size_t count = 0;
     const char *path = NULL;
     for (size_t f = 0; f < files->count; f++) {
+        const bool classifies = uses_classifier(files->files[f], naming);
         for (size_t i = 0; i < files->files[f]->count; i++) {
             const struct r2_tensor_entry *entry = &files->files[f]->entries[i];
-            if (entry->taken || r2_naming_ignorable(naming, entry->name)) continue;
+            if (entry->taken || is_ignorable(entry->name)) continue;
+            if (!classifies && r2_naming_is_classifier(naming, entry->name)) continue;
             if (!path) path = files->files[f]->path;
             if (count++ < NAMES_SHOWN)
                 r2_text_add(&list, "%s'%.128s'", count > 1 ? ", " : "", entry->name);

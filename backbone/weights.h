@@ -61,8 +61,8 @@ void r2_naming_find_classifier(const struct r2_weights *weights, struct r2_namin
 enum r2_status r2_naming_apply(const struct r2_naming *naming, const char *official, char *ret,
                                struct r2_error *err);
 
-/* True for what may stay unused: num_batches_tracked, auxiliary heads, and the classifier. */
-bool r2_naming_ignorable(const struct r2_naming *naming, const char *name);
+/* True for a tensor of the classifier under any of its names. */
+bool r2_naming_is_classifier(const struct r2_naming *naming, const char *name);
 
 /* Opens what a model needs and closes it: files are opened once however many parts read them. */
 struct r2_weight_files {
@@ -75,7 +75,8 @@ enum r2_status r2_weight_files_open(struct r2_weight_files *files, const char *p
                                     struct r2_weights *weights, struct r2_error *err);
 void r2_weight_files_close(struct r2_weight_files *files);
 
-/* R2_INVALID naming the tensors that nobody took and that are not ignorable. */
+/* R2_INVALID naming the tensors that nobody took, save num_batches_tracked, auxiliary heads, and
+   the classifier of a file from which no classifier is read. */
 enum r2_status r2_weight_files_check_taken(const struct r2_weight_files *files,
                                            const struct r2_naming *naming, struct r2_error *err);
 

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/text.h"
+
 static const char *const status_names[R2_STATUS_COUNT] = {
     [R2_OK] = "ok",
     [R2_BAD_REQUEST] = "bad_request",
@@ -32,7 +34,8 @@ enum r2_status r2_fail(struct r2_error *err, enum r2_status status, const char *
     vsnprintf(message, sizeof message, format, args);
     va_end(args);
     err->status = status;
-    memcpy(err->message, message, sizeof message);
+    /* names from files and requests end up here: one line of valid UTF-8, whatever they are */
+    r2_text_printable(message, strlen(message), err->message, sizeof err->message);
     return status;
 }
 

@@ -64,7 +64,7 @@ static enum r2_status read_resize(json_t *object, struct r2_input_spec *spec, st
 {
     struct resize resize = {0};
     R2_TRY(r2_options_defaults(&resize_table, &resize, err));
-    R2_TRY(r2_options_read(&resize_table, object, "resize", &resize, err));
+    R2_TRY(r2_options_read(&resize_table, object, "input: resize", &resize, err));
     spec->mode = (enum r2_resize_mode)resize.mode;
     spec->filter = (enum r2_filter)resize.filter;
     spec->like = (enum r2_resize_like)resize.like;
@@ -73,7 +73,7 @@ static enum r2_status read_resize(json_t *object, struct r2_input_spec *spec, st
                                                                                          : 1;
     const bool square = spec->mode == R2_RESIZE_EXACT && resize.size.count == 1;
     if (resize.size.count != wanted && !square)
-        return r2_fail(err, R2_INVALID, "resize: mode '%s' takes %zu sizes, size has %zu",
+        return r2_fail(err, R2_INVALID, "input: resize: mode '%s' takes %zu sizes, size has %zu",
                        modes[spec->mode], wanted, resize.size.count);
     for (size_t i = 0; i < wanted; i++) spec->size[i] = (uint32_t)resize.size.items[square ? 0 : i];
     return R2_OK;

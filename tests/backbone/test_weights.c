@@ -145,29 +145,16 @@ Test(naming, refusals)
     cr_expect_not_null(strstr(err.message, "...' is over 255 bytes"), "%s", err.message);
 }
 
-Test(naming, ignorable)
+Test(naming, is_classifier)
 {
-    static const char *const yes[] = {"bn1.num_batches_tracked",
-                                      "x.layer1.0.bns.0.num_batches_tracked",
-                                      "auxiliary_head.conv.weight",
-                                      "aux_classifier.0.weight",
-                                      "fc.weight",
-                                      "fc.bias",
-                                      "head.fc.weight",
-                                      "module.fc.bias"};
-    static const char *const no[] = {"num_batches_tracked",
-                                     "fcx.weight",
-                                     "decode_head.conv.weight",
-                                     "layer1.0.conv1.weight",
-                                     "module.fc",
-                                     "module.fcx.weight",
-                                     "x.auxiliary_head.conv.weight",
-                                     ""};
+    static const char *const yes[] = {"fc.weight", "fc.bias", "head.fc.weight", "module.fc.bias"};
+    static const char *const no[] = {"fcx.weight", "decode_head.fc.weight", "layer1.0.conv1.weight",
+                                     "module.fc",  "module.fcx.weight",     ""};
     const struct r2_naming naming = {.prefix = "module.", .classifier = "module.fc"};
     for (size_t i = 0; i < R2_COUNT(yes); i++)
-        cr_expect(r2_naming_ignorable(&naming, yes[i]), "%s", yes[i]);
+        cr_expect(r2_naming_is_classifier(&naming, yes[i]), "%s", yes[i]);
     for (size_t i = 0; i < R2_COUNT(no); i++)
-        cr_expect_not(r2_naming_ignorable(&naming, no[i]), "%s", no[i]);
+        cr_expect_not(r2_naming_is_classifier(&naming, no[i]), "%s", no[i]);
 }
 
 /* --- lookups ------------------------------------------------------------------------------------
