@@ -25,7 +25,7 @@ struct r2_plan_view {
     uint32_t first;
 };
 
-enum { R2_NO_BUFFER = UINT32_MAX };
+#define R2_NO_BUFFER UINT32_MAX
 
 enum r2_step_kind { R2_STEP_PRIMITIVE, R2_STEP_COPY, R2_STEP_ADD, R2_STEP_POOL, R2_STEP_MEAN };
 
