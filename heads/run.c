@@ -134,27 +134,37 @@ struct r2_extent r2_model_typical(const struct r2_model *model, uint32_t pass)
     }
 }
 
-/* Each head alone and all at once, since these are the plans that requests ask for. */
-enum r2_status r2_model_warm(struct r2_model *model, struct r2_runner *runner, unsigned threads,
-                             struct r2_error *err)
+static enum r2_status warm_work(struct r2_work *work, struct r2_runner *runner,
+                                struct r2_error *err)
 {
-    for (uint32_t i = 0; i <= model->head_count; i++) {
-        const uint32_t pass = i < model->head_count ? model->heads[i].pass : model->embed_pass;
-        struct r2_extent size = r2_model_typical(model, pass);
+    for (uint32_t pass = 0; pass < work->model->pass_count; pass++) {
+        struct r2_extent size = r2_model_typical(work->model, pass);
         struct r2_image picture = {0};
-        struct r2_work work = {0};
         struct r2_answer answer = {0};
         R2_TRY(r2_image_create(size.width, size.height, &picture, err));
         memset(picture.pixels, 128, (size_t)size.height * r2_image_stride(&picture));
-        enum r2_status status = r2_work_init(&work, model, err);
-        work.threads = threads;
-        work.embed = i == model->head_count;
-        if (i < model->head_count) work.heads = UINT32_C(1) << i;
-        if (status == R2_OK) status = r2_model_run(&work, runner, &picture, &answer, err);
-        if (status == R2_OK) r2_answer_finish(&answer);
-        r2_work_finish(&work);
+        enum r2_status status = r2_model_run(work, runner, &picture, &answer, err);
         r2_image_finish(&picture);
-        if (status != R2_OK) return r2_fail_in(err, "warm-up");
+        if (status != R2_OK) return status;
+        r2_answer_finish(&answer);
     }
     return R2_OK;
+}
+
+/* Each head alone, the embedding alone, and all heads at once: the plans that requests ask for. */
+enum r2_status r2_model_warm(struct r2_model *model, struct r2_runner *runner, unsigned threads,
+                             struct r2_error *err)
+{
+    const uint32_t heads = (uint32_t)model->head_count, all = (UINT32_C(1) << heads) - 1;
+    struct r2_work work;
+    enum r2_status status = r2_work_init(&work, model, err);
+    if (status != R2_OK) return status;
+    work.threads = threads;
+    for (uint32_t i = 0; i <= heads + (heads > 1) && status == R2_OK; i++) {
+        work.heads = i < heads ? UINT32_C(1) << i : i == heads ? 0 : all;
+        work.embed = i == heads;
+        status = warm_work(&work, runner, err);
+    }
+    r2_work_finish(&work);
+    return status == R2_OK ? R2_OK : r2_fail_in(err, "warm-up");
 }
