@@ -19,24 +19,25 @@ static const struct {
     const char *name;
     struct r2_arch arch;
 } variants[] = {
-    VARIANT("res2net50", 3, 4, 6, 3, 26, 4, 1, V1),
+    /* of names for one network the fullest first */
     VARIANT("res2net50_48w_2s", 3, 4, 6, 3, 48, 2, 1, V1),
     VARIANT("res2net50_26w_4s", 3, 4, 6, 3, 26, 4, 1, V1),
+    VARIANT("res2net50", 3, 4, 6, 3, 26, 4, 1, V1),
     VARIANT("res2net50_14w_8s", 3, 4, 6, 3, 14, 8, 1, V1),
     VARIANT("res2net50_26w_6s", 3, 4, 6, 3, 26, 6, 1, V1),
     VARIANT("res2net50_26w_8s", 3, 4, 6, 3, 26, 8, 1, V1),
-    VARIANT("res2net101", 3, 4, 23, 3, 26, 4, 1, V1),
     VARIANT("res2net101_26w_4s", 3, 4, 23, 3, 26, 4, 1, V1),
+    VARIANT("res2net101", 3, 4, 23, 3, 26, 4, 1, V1),
     VARIANT("res2next50", 3, 4, 6, 3, 4, 4, 8, V1),
     VARIANT("res2next50_4s", 3, 4, 6, 3, 4, 4, 8, V1),
-    VARIANT("res2net50_v1b", 3, 4, 6, 3, 26, 4, 1, V1B),
     VARIANT("res2net50_v1b_26w_4s", 3, 4, 6, 3, 26, 4, 1, V1B),
+    VARIANT("res2net50_v1b", 3, 4, 6, 3, 26, 4, 1, V1B),
     VARIANT("res2net50d", 3, 4, 6, 3, 26, 4, 1, V1B),
-    VARIANT("res2net101_v1b", 3, 4, 23, 3, 26, 4, 1, V1B),
     VARIANT("res2net101_v1b_26w_4s", 3, 4, 23, 3, 26, 4, 1, V1B),
+    VARIANT("res2net101_v1b", 3, 4, 23, 3, 26, 4, 1, V1B),
     VARIANT("res2net101d", 3, 4, 23, 3, 26, 4, 1, V1B),
-    VARIANT("res2net152_v1b", 3, 8, 36, 3, 26, 4, 1, V1B),
     VARIANT("res2net152_v1b_26w_4s", 3, 8, 36, 3, 26, 4, 1, V1B),
+    VARIANT("res2net152_v1b", 3, 8, 36, 3, 26, 4, 1, V1B),
 };
 
 uint32_t r2_arch_width(const struct r2_arch *arch, unsigned stage)
