@@ -45,7 +45,7 @@ static const struct r2_option options[] = {
      .flags = R2_OPTION_AUTO, .min = 1, .max = 100000, .fallback = "auto",
      .help = "requests that may wait; one more is answered 503"},
     {.name = "max_body", R2_FIELD(INT, struct r2_settings, max_body), .flags = R2_OPTION_BYTES,
-     .min = KIB, .max = GIB, .fallback = "32MiB", .help = "bytes of a request's body"},
+     .min = KIB, .max = GIB, .fallback = "32MiB", .help = "bytes of a request's body, or of the picture in a JSON body"},
     {.name = "max_pixels", R2_FIELD(INT, struct r2_settings, max_pixels), .min = 1, .max = 1e9,
      .fallback = "50000000", .help = "pixels of a picture, checked before it is decoded"},
     {.name = "max_connections", R2_FIELD(INT, struct r2_settings, max_connections), .min = 1,

@@ -75,7 +75,6 @@ static struct exchange *exchange_create(struct r2_service *service,
     exchange->job->wake = wake;
     exchange->job->connection = exchange;
     exchange->job->route = r2_route_count() - 1;
-    exchange->job->body.limit = (size_t)service->settings->max_body;
     r2_metrics_begin(service->metrics);
     return exchange;
 }
@@ -183,8 +182,7 @@ static void keep(struct exchange *exchange, const char *data, size_t size)
     r2_buffer_finish(&job->body);
     if (err.status == R2_TOO_LARGE) {
         r2_metrics_rejected(exchange->service->metrics, R2_REJECTED_TOO_LARGE);
-        r2_fail(&err, R2_TOO_LARGE, "the body has more bytes than the limit max_body of %lld",
-                (long long)exchange->service->settings->max_body);
+        r2_body_too_large(&job->form, (size_t)exchange->service->settings->max_body, 0, &err);
     }
     r2_job_fail(job, &err);
 }

@@ -27,6 +27,7 @@ void r2_job_destroy(struct r2_job *job)
 {
     if (!job) return;
     if (job->work.model) r2_work_finish(&job->work);
+    r2_query_finish(&job->query);
     r2_buffer_finish(&job->body);
     free(job->reply.data);
     free(job);

@@ -15,6 +15,8 @@
 #include "base/error.h"
 #include "heads/model.h"
 #include "image/decode.h"
+#include "server/body.h"
+#include "server/query.h"
 #include "server/times.h"
 
 enum {
@@ -40,13 +42,16 @@ struct r2_job {
     char method[R2_SHOWN_METHOD], path[R2_SHOWN_PATH]; /* printable, cut: for the log */
     size_t route;                                      /* index */
 
+    struct r2_body_form form; /* what the body is announced to be */
     struct r2_buffer body;
-    struct r2_work work; /* model == NULL: none */
-    bool orient;         /* apply the picture's EXIF orientation */
-    bool nested;         /* the answer is `results: {task: ...}` */
+    struct r2_bytes picture; /* the picture's file, in body; set when the body is complete */
+    struct r2_query query;   /* parameters, of the query string and of the body */
+    struct r2_work work;     /* model == NULL: none */
+    bool orient;             /* apply the picture's EXIF orientation */
+    bool nested;             /* the answer is `results: {task: ...}` */
 
     uint64_t start_ns;    /* the request's first line was read (r2_clock_ns) */
-    uint64_t received_ns; /* the body was complete; 0 = not yet */
+    uint64_t received_ns; /* the picture was there; 0 = not yet */
     uint64_t deadline_ns; /* 0 = none */
     uint64_t size;        /* bytes of the body, also of one that was not kept */
     struct r2_times times;

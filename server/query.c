@@ -32,6 +32,16 @@ bool r2_percent_decode(char *text)
     return true;
 }
 
+static enum r2_status check_room(const struct r2_query *query, const char *name,
+                                 struct r2_error *err)
+{
+    if (r2_query_get(query, name))
+        return r2_fail(err, R2_BAD_REQUEST, "parameter %s is given twice", r2_quote(name).text);
+    if (query->count == R2_QUERY_MAX)
+        return r2_fail(err, R2_BAD_REQUEST, "more than %d parameters", R2_QUERY_MAX);
+    return R2_OK;
+}
+
 static enum r2_status add_pair(char *pair, struct r2_query *query, struct r2_error *err)
 {
     char *equals = strchr(pair, '=');
@@ -45,11 +55,8 @@ static enum r2_status add_pair(char *pair, struct r2_query *query, struct r2_err
                        shown.text);
     if (!*pair)
         return r2_fail(err, R2_BAD_REQUEST, "query %s: a parameter has no name", shown.text);
-    if (r2_query_get(query, pair))
-        return r2_fail(err, R2_BAD_REQUEST, "parameter %s is given twice", r2_quote(pair).text);
-    if (query->count == R2_QUERY_MAX)
-        return r2_fail(err, R2_BAD_REQUEST, "more than %d parameters", R2_QUERY_MAX);
-    query->pairs[query->count++] = (struct r2_query_pair){pair, value};
+    R2_TRY(check_room(query, pair, err));
+    query->pairs[query->count++] = (struct r2_query_pair){pair, value, NULL};
     return R2_OK;
 }
 
@@ -71,9 +78,29 @@ enum r2_status r2_query_parse(const char *text, struct r2_query *ret, struct r2_
     return R2_OK;
 }
 
+enum r2_status r2_query_add(struct r2_query *query, const char *name, struct r2_bytes value,
+                            struct r2_error *err)
+{
+    size_t size = strlen(name) + 1;
+    char *owned;
+    R2_TRY(check_room(query, name, err));
+    if (value.size > R2_QUERY_VALUE_MAX)
+        return r2_fail(err, R2_INVALID, "parameter %s has %zu bytes; the limit is %d",
+                       r2_quote(name).text, value.size, R2_QUERY_VALUE_MAX);
+    if (value.size && memchr(value.data, 0, value.size))
+        return r2_fail(err, R2_BAD_REQUEST, "parameter %s holds a byte that is 0",
+                       r2_quote(name).text);
+    R2_TRY(r2_alloc(size + value.size + 1, 1, "parameter", &owned, err));
+    memcpy(owned, name, size);
+    if (value.size) memcpy(owned + size, value.data, value.size);
+    query->pairs[query->count++] = (struct r2_query_pair){owned, owned + size, owned};
+    return R2_OK;
+}
+
 void r2_query_finish(struct r2_query *query)
 {
     if (!query) return;
+    for (size_t i = 0; i < query->count; i++) free(query->pairs[i].owned);
     free(query->text);
     *query = (struct r2_query){0};
 }

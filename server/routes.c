@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "base/memory.h"
 #include "config/options.h"
@@ -31,10 +30,6 @@ static const struct r2_route routes[] = {
     {"/version", "version", r2_page_version, NULL},
     {NULL, "other", NULL, NULL},
 };
-
-/* Types under which the picture itself may come; its magic bytes decide. */
-static const char *const body_types[] = {"image/jpeg", "image/png", "image/webp",
-                                         "application/octet-stream"};
 
 /* What the server itself understands on every POST. */
 struct common {
@@ -104,8 +99,9 @@ static enum r2_status select_analyze(struct r2_job *job, const struct r2_query *
 }
 
 static enum r2_status set_parameters(const struct r2_route *route, struct r2_job *job,
-                                     const struct r2_query *query, struct r2_error *err)
+                                     struct r2_error *err)
 {
+    const struct r2_query *query = &job->query;
     struct common common = {.orient = job->orient};
     bool takes_heads = route->select == select_analyze;
     const char *extra[] = {common_options[0].name, takes_heads ? heads_parameter : NULL, NULL};
@@ -126,23 +122,33 @@ static enum r2_status prepare_work(const struct r2_route *route, struct r2_model
                                    struct r2_job *job, const struct r2_request *request,
                                    struct r2_error *err)
 {
-    struct r2_query query;
     R2_TRY(r2_work_init(&job->work, model, err));
-    R2_TRY(r2_query_parse(request->query, &query, err));
-    enum r2_status status = route->select ? route->select(job, &query, err)
-                                          : r2_work_select(&job->work, request->path + 1, err);
-    if (status == R2_OK) status = set_parameters(route, job, &query, err);
-    r2_query_finish(&query);
-    return status;
+    R2_TRY(r2_query_parse(request->query, &job->query, err));
+    R2_TRY(route->select ? route->select(job, &job->query, err)
+                         : r2_work_select(&job->work, request->path + 1, err));
+    return set_parameters(route, job, err);
 }
 
-static bool is_body_type(const char *type)
+bool r2_routes_know_parameter(const struct r2_job *job, const char *name)
 {
-    size_t size = strcspn(type, "; \t");
-    for (size_t i = 0; i < R2_COUNT(body_types); i++)
-        if (strlen(body_types[i]) == size && strncasecmp(body_types[i], type, size) == 0)
-            return true;
+    const struct r2_model *model = job->work.model;
+    if (strcmp(name, heads_parameter) == 0 || r2_options_find(&common_table, R2_SPELL_KEY, name))
+        return true;
+    for (size_t i = 0; i < r2_model_head_count(model); i++)
+        if (r2_options_find(r2_model_params(model, i), R2_SPELL_KEY, name)) return true;
     return false;
+}
+
+enum r2_status r2_routes_apply(struct r2_job *job, struct r2_error *err)
+{
+    const struct r2_route *route = &routes[job->route];
+    struct r2_work work;
+    R2_TRY(r2_work_init(&work, job->work.model, err));
+    if (!route->select) work.heads = job->work.heads;
+    r2_work_finish(&job->work);
+    job->work = work;
+    if (route->select) R2_TRY(route->select(job, &job->query, err));
+    return set_parameters(route, job, err);
 }
 
 static void refuse_path(struct r2_job *job, const char *path)
@@ -166,23 +172,16 @@ static void refuse_method(struct r2_job *job, const struct r2_route *route)
     r2_job_refuse(job, 405, detail);
 }
 
-static void refuse_type(struct r2_job *job, const char *type)
+/* What the body is announced to be, and whether it may be as long as that. */
+static enum r2_status check_body(struct r2_service *service, struct r2_job *job,
+                                 const struct r2_request *request, struct r2_error *err)
 {
-    char detail[R2_ERROR_SIZE];
-    snprintf(detail, sizeof detail,
-             "Content-Type %s is not accepted; send the picture itself (%s) as image/jpeg, "
-             "image/png, image/webp or application/octet-stream",
-             r2_quote(type).text, r2_format_list());
-    r2_job_refuse(job, r2_problem_code(R2_UNSUPPORTED), detail);
-}
-
-static void refuse_length(struct r2_service *service, struct r2_job *job, uint64_t length)
-{
-    char detail[R2_ERROR_SIZE];
-    snprintf(detail, sizeof detail, "the body has %llu bytes; the limit max_body is %lld",
-             (unsigned long long)length, (long long)service->settings->max_body);
+    size_t max_body = (size_t)service->settings->max_body;
+    R2_TRY(r2_body_form_read(request->content_type, &job->form, err));
+    job->body.limit = r2_body_limit(&job->form, max_body);
+    if (request->length <= job->body.limit) return R2_OK;
     r2_metrics_rejected(service->metrics, R2_REJECTED_TOO_LARGE);
-    r2_job_refuse(job, r2_problem_code(R2_TOO_LARGE), detail);
+    return r2_body_too_large(&job->form, max_body, request->length, err);
 }
 
 static void admit_work(struct r2_service *service, struct r2_job *job, const struct r2_route *route,
@@ -191,10 +190,8 @@ static void admit_work(struct r2_service *service, struct r2_job *job, const str
     struct r2_error err;
     enum r2_state state = r2_service_state(service);
     struct r2_model *model = r2_service_model(service);
-    if (request->content_type && !is_body_type(request->content_type)) {
-        refuse_type(job, request->content_type);
-    } else if (request->length > (uint64_t)service->settings->max_body) {
-        refuse_length(service, job, request->length);
+    if (check_body(service, job, request, &err) != R2_OK) {
+        r2_job_fail(job, &err);
     } else if (state == R2_STATE_DRAINING) {
         r2_service_refuse(service, job, R2_REJECTED_DRAINING, "the service is shutting down");
     } else if (state == R2_STATE_LOADING || !model) {

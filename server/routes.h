@@ -49,4 +49,10 @@ struct r2_request {
    its body. */
 void r2_routes_admit(struct r2_service *service, struct r2_job *job, const struct r2_request *head);
 
+/* True for a name that is a parameter of some route or of some head of the job's model. */
+bool r2_routes_know_parameter(const struct r2_job *job, const char *name);
+
+/* Selects and sets anew what the job has to compute: its query has got more parameters. */
+enum r2_status r2_routes_apply(struct r2_job *job, struct r2_error *err);
+
 #endif

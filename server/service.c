@@ -134,7 +134,8 @@ static void refuse_picture(struct r2_service *service, struct r2_job *job, enum 
     char detail[R2_ERROR_SIZE];
     if (format == R2_FORMAT_UNKNOWN)
         snprintf(detail, sizeof detail,
-                 "the body is not a picture of a known format; %s are accepted", r2_format_list());
+                 "the %s is not a picture of a known format; %s are accepted",
+                 r2_body_place(&job->form), r2_format_list());
     else
         snprintf(detail, sizeof detail, "%s pictures are not supported; %s are accepted",
                  r2_format_name(format), r2_format_list());
@@ -144,13 +145,16 @@ static void refuse_picture(struct r2_service *service, struct r2_job *job, enum 
 
 bool r2_service_accept(struct r2_service *service, struct r2_job *job)
 {
+    struct r2_error err;
+    enum r2_status status = r2_body_unpack(job, (size_t)service->settings->max_body, &err);
     job->received_ns = r2_clock_ns();
     job->times.ns[R2_STAGE_RECEIVE] = (int64_t)(job->received_ns - job->start_ns);
-    enum r2_format format = r2_format_detect(r2_buffer_view(&job->body));
-    if (!job->body.size) {
-        r2_job_refuse(job, r2_problem_code(R2_INVALID), "the body is empty");
+    if (status == R2_TOO_LARGE) r2_metrics_rejected(service->metrics, R2_REJECTED_TOO_LARGE);
+    if (status != R2_OK) {
+        r2_job_fail(job, &err);
         return false;
     }
+    enum r2_format format = r2_format_detect(job->picture);
     if (!r2_format_decodable(format)) {
         refuse_picture(service, job, format);
         return false;

@@ -76,7 +76,8 @@ void r2_service_measure(struct r2_service *service, uint64_t ns);
 /* Seconds after which a refused client may come again: what the queue takes, at least 1. */
 unsigned r2_service_retry_after(const struct r2_service *service);
 
-/* The body is complete: checks it and sets the deadline. False: the job has a reply. */
+/* The body is complete: finds the picture in it, checks that, and sets the deadline. False: the job
+   has a reply. */
 bool r2_service_accept(struct r2_service *service, struct r2_job *job);
 
 /* Gives the job to the workers; one of them calls job->wake. False: the job has a reply, and wake

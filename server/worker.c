@@ -58,11 +58,10 @@ static enum r2_status compute(struct r2_service *service, struct r2_job *job,
 {
     struct r2_answer answer = {0};
     uint32_t size[2];
-    enum r2_status status =
-        r2_picture_run(service->settings, r2_buffer_view(&job->body), job->orient, &job->work,
-                       runner, &job->times, size, &answer, err);
+    enum r2_status status = r2_picture_run(service->settings, job->picture, job->orient, &job->work,
+                                           runner, &job->times, size, &answer, err);
     if (job->times.ns[R2_STAGE_DECODE] < 0 && (status == R2_INVALID || status == R2_UNSUPPORTED))
-        r2_metrics_decode_error(service->metrics, r2_format_detect(r2_buffer_view(&job->body)));
+        r2_metrics_decode_error(service->metrics, r2_format_detect(job->picture));
     R2_TRY(status);
     job->width = size[0];
     job->height = size[1];
@@ -90,6 +89,7 @@ static void do_job(struct r2_service *service, struct r2_job *job, struct r2_run
     job->work.threads = alone ? service->shares.threads_alone : service->shares.threads;
     if (compute(service, job, runner, &err) != R2_OK) r2_job_fail(job, &err);
     r2_buffer_finish(&job->body); /* the answer may take long to send */
+    job->picture = (struct r2_bytes){0};
     uint64_t ns = r2_clock_ns() - start_ns;
     atomic_fetch_sub(&service->busy, 1);
     r2_metrics_busy(service->metrics, ns);

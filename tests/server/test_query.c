@@ -54,3 +54,32 @@ Test(query, refusals)
     cr_expect_eq(r2_query_parse(many, &query, &err), R2_BAD_REQUEST);
     cr_expect_eq(query.count, 77, "untouched");
 }
+
+static enum r2_status add(struct r2_query *query, const char *name, const char *value, size_t size)
+{
+    return r2_query_add(query, name, (struct r2_bytes){(const uint8_t *)value, size}, &err);
+}
+
+Test(query, further_parameters)
+{
+    static char big[R2_QUERY_VALUE_MAX + 1];
+    struct r2_query query;
+    memset(big, 'x', sizeof big);
+    cr_assert_eq(r2_query_parse("a=1", &query, &err), R2_OK);
+    cr_expect_eq(add(&query, "b", "%41+", 4), R2_OK);
+    cr_expect_eq(add(&query, "c", NULL, 0), R2_OK);
+    cr_expect_eq(add(&query, "d", big, R2_QUERY_VALUE_MAX), R2_OK);
+    cr_expect_str_eq(r2_query_get(&query, "b"), "%41+", "not decoded");
+    cr_expect_str_eq(r2_query_get(&query, "c"), "");
+    cr_expect_eq(strlen(r2_query_get(&query, "d")), R2_QUERY_VALUE_MAX);
+    cr_expect_eq(add(&query, "a", "2", 1), R2_BAD_REQUEST);
+    cr_expect(strstr(err.message, "\"a\" is given twice"), "%s", err.message);
+    cr_expect_eq(add(&query, "e", "x\0y", 3), R2_BAD_REQUEST);
+    cr_expect_eq(add(&query, "e", big, R2_QUERY_VALUE_MAX + 1), R2_INVALID);
+    cr_expect_eq(query.count, 4);
+    for (char name[2] = "A"; query.count < R2_QUERY_MAX; name[0]++)
+        cr_assert_eq(add(&query, name, "", 0), R2_OK);
+    cr_expect_eq(add(&query, "e", "", 0), R2_BAD_REQUEST);
+    r2_query_finish(&query);
+    r2_query_finish(&query);
+}
