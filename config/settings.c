@@ -52,7 +52,7 @@ static const struct r2_option options[] = {
      .max = 1e6, .fallback = "1000", .help = "connections held at the same time"},
     {.name = "request_timeout_ms", R2_FIELD(INT, struct r2_settings, request_timeout_ms),
      .min = 0, .max = HOUR_MS, .fallback = "30000",
-     .help = "time for an answer where X-Timeout-Ms sets none, 0 = no limit"},
+     .help = "time for an answer, 0 = no limit; X-Timeout-Ms can shorten it"},
     {.name = "upload_timeout_ms", R2_FIELD(INT, struct r2_settings, upload_timeout_ms), .min = 1,
      .max = HOUR_MS, .fallback = "30000", .help = "silence of a client that ends its upload"},
     {.name = "shutdown_timeout_ms", R2_FIELD(INT, struct r2_settings, shutdown_timeout_ms),

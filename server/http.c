@@ -147,7 +147,8 @@ static enum MHD_Result begin(struct exchange *exchange, const char *path, const 
     struct r2_request request = {.method = method,
                                  .path = path,
                                  .query = exchange->query,
-                                 .content_type = header(exchange, "Content-Type")};
+                                 .content_type = header(exchange, "Content-Type"),
+                                 .timeout = header(exchange, "X-Timeout-Ms")};
     exchange->admitted = true;
     read_body_headers(exchange, &request);
     r2_job_set_id(job, header(exchange, "X-Request-ID"));

@@ -52,6 +52,7 @@ struct r2_job {
 
     uint64_t start_ns;    /* the request's first line was read (r2_clock_ns) */
     uint64_t received_ns; /* the picture was there; 0 = not yet */
+    int64_t timeout_ms;   /* that the client gives us from then on; 0 = it does not say */
     uint64_t deadline_ns; /* 0 = none */
     uint64_t size;        /* bytes of the body, also of one that was not kept */
     struct r2_times times;

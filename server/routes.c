@@ -46,6 +46,8 @@ static const struct r2_option_table common_table = R2_OPTION_TABLE(common_option
 
 static const char heads_parameter[] = "heads";
 
+enum { TIMEOUT_MOST_MS = 3600000 };
+
 size_t r2_route_count(void)
 {
     return R2_COUNT(routes);
@@ -151,6 +153,19 @@ enum r2_status r2_routes_apply(struct r2_job *job, struct r2_error *err)
     return set_parameters(route, job, err);
 }
 
+/* X-Timeout-Ms. */
+static enum r2_status read_timeout(const char *text, int64_t *ret, struct r2_error *err)
+{
+    size_t digits = strspn(text, "0123456789");
+    long long value = digits && digits <= 7 && !text[digits] ? atoll(text) : 0;
+    if (value < 1 || value > TIMEOUT_MOST_MS)
+        return r2_fail(err, R2_INVALID,
+                       "header X-Timeout-Ms: %s is not an integer from 1 to %d (milliseconds)",
+                       r2_quote(text).text, TIMEOUT_MOST_MS);
+    *ret = value;
+    return R2_OK;
+}
+
 static void refuse_path(struct r2_job *job, const char *path)
 {
     char detail[R2_ERROR_SIZE];
@@ -196,7 +211,9 @@ static void admit_work(struct r2_service *service, struct r2_job *job, const str
         r2_service_refuse(service, job, R2_REJECTED_DRAINING, "the service is shutting down");
     } else if (state == R2_STATE_LOADING || !model) {
         r2_service_refuse(service, job, R2_REJECTED_LOADING, "the model is being loaded");
-    } else if (prepare_work(route, model, job, request, &err) != R2_OK) {
+    } else if (prepare_work(route, model, job, request, &err) != R2_OK ||
+               (request->timeout &&
+                read_timeout(request->timeout, &job->timeout_ms, &err) != R2_OK)) {
         r2_job_fail(job, &err);
     }
 }

@@ -143,6 +143,13 @@ static void refuse_picture(struct r2_service *service, struct r2_job *job, enum 
     r2_job_refuse(job, r2_problem_code(R2_UNSUPPORTED), detail);
 }
 
+/* 0 is no limit. */
+static int64_t fewer_ms(int64_t a, int64_t b)
+{
+    if (!a || !b) return a ? a : b;
+    return a < b ? a : b;
+}
+
 bool r2_service_accept(struct r2_service *service, struct r2_job *job)
 {
     struct r2_error err;
@@ -160,9 +167,8 @@ bool r2_service_accept(struct r2_service *service, struct r2_job *job)
         return false;
     }
     /* The upload has a limit of its own: a slow one does not use up the time for the answer. */
-    if (service->settings->request_timeout_ms)
-        job->deadline_ns =
-            job->received_ns + (uint64_t)service->settings->request_timeout_ms * 1000000;
+    int64_t timeout_ms = fewer_ms(service->settings->request_timeout_ms, job->timeout_ms);
+    if (timeout_ms) job->deadline_ns = job->received_ns + (uint64_t)timeout_ms * 1000000;
     return true;
 }
 

@@ -79,8 +79,9 @@ static void do_job(struct r2_service *service, struct r2_job *job, struct r2_run
     job->times.ns[R2_STAGE_QUEUE] = (int64_t)(start_ns - job->received_ns);
     if (job->deadline_ns && start_ns >= job->deadline_ns) {
         r2_fail(&err, R2_EXPIRED,
-                "the request waited %.0f ms, which is too long; it was not computed",
-                r2_ns_to_ms(start_ns - job->received_ns));
+                "the request waited %.0f ms of the %.0f ms that it had; it was not computed",
+                r2_ns_to_ms(start_ns - job->received_ns),
+                r2_ns_to_ms(job->deadline_ns - job->received_ns));
         r2_metrics_rejected(service->metrics, R2_REJECTED_DEADLINE);
         r2_job_fail(job, &err);
         return;

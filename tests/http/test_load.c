@@ -17,14 +17,15 @@ struct crowd {
 };
 
 /* All clients send all but the last byte, which then comes from all at almost the same time. */
-static void crowd_send(struct crowd *crowd, const struct r2_daemon *daemon, unsigned side)
+static void crowd_send(struct crowd *crowd, const struct r2_daemon *daemon, unsigned side,
+                       const char *headers)
 {
     crowd->file = r2_sample_jpeg(side, side);
     for (int i = 0; i < CLIENTS; i++) {
         crowd->fds[i] = r2_client_connect(daemon->port);
         r2_client_print(crowd->fds[i],
-                        "POST /classify HTTP/1.1\r\nHost: test\r\nContent-Length: %zu\r\n\r\n",
-                        crowd->file.size);
+                        "POST /classify HTTP/1.1\r\nHost: test\r\n%sContent-Length: %zu\r\n\r\n",
+                        headers, crowd->file.size);
         r2_client_send(crowd->fds[i], crowd->file.data, crowd->file.size - 1);
     }
     const unsigned char *last = crowd->file.data + crowd->file.size - 1;
@@ -87,7 +88,7 @@ Test(load, a_full_queue_is_503)
     static const char *const options[] = {"--workers", "1", "--queue-depth", "1", NULL};
     struct r2_daemon daemon = r2_daemon_start(options);
     struct crowd crowd = {0};
-    crowd_send(&crowd, &daemon, LARGE);
+    crowd_send(&crowd, &daemon, LARGE, "");
     crowd_receive(&crowd);
     cr_expect_geq(crowd.answers[200], 1);
     cr_expect_geq(crowd.answers[503], 1);
@@ -99,20 +100,31 @@ Test(load, a_full_queue_is_503)
     cr_expect_eq(r2_daemon_stop(&daemon), 0);
 }
 
-Test(load, what_waited_too_long_is_504_and_not_computed)
+/* A crowd with these request headers at a daemon with this timeout; how many were too late. */
+static int late_ones(const char *timeout_ms, const char *headers)
 {
-    static const char *const options[] = {
-        "--workers", "1", "--request-timeout-ms", "10", "--queue-depth", "50", NULL};
+    const char *const options[] = {"--workers", "1", "--queue-depth", "50", "--request-timeout-ms",
+                                   timeout_ms,  NULL};
     struct r2_daemon daemon = r2_daemon_start(options);
     struct crowd crowd = {0};
-    crowd_send(&crowd, &daemon, LARGE);
+    crowd_send(&crowd, &daemon, LARGE, headers);
     crowd_receive(&crowd);
-    cr_expect_geq(crowd.answers[504], 1);
     cr_expect_eq(crowd.answers[200] + crowd.answers[504], CLIENTS);
     cr_expect_eq(r2_daemon_metric(&daemon, "res2netd_rejected_total{reason=\"deadline\"}"),
                  crowd.answers[504]);
     cr_expect_eq(r2_daemon_metric(&daemon, "res2netd_trunk_passes_total"), crowd.answers[200]);
     cr_expect_eq(r2_daemon_stop(&daemon), 0);
+    return crowd.answers[504];
+}
+
+Test(load, what_waited_too_long_is_504_and_not_computed)
+{
+    cr_expect_geq(late_ones("10", ""), 1);
+    cr_expect_geq(late_ones("30000", "X-Timeout-Ms: 10\r\n"), 1);
+    cr_expect_geq(late_ones("0", "X-Timeout-Ms: 10\r\n"), 1);
+    cr_expect_geq(late_ones("10", "X-Timeout-Ms: 30000\r\n"), 1);
+    cr_expect_eq(late_ones("0", ""), 0);
+    cr_expect_eq(late_ones("30000", "X-Timeout-Ms: 30000\r\n"), 0);
 }
 
 Test(load, sigterm_answers_what_was_accepted)
@@ -120,7 +132,7 @@ Test(load, sigterm_answers_what_was_accepted)
     static const char *const options[] = {"--workers", "1", "--queue-depth", "50", NULL};
     struct r2_daemon daemon = r2_daemon_start(options);
     struct crowd crowd = {0};
-    crowd_send(&crowd, &daemon, LARGE);
+    crowd_send(&crowd, &daemon, LARGE, "");
     double accepted = 0;
     while (accepted < CLIENTS) /* in flight (without the scrape) or done */
         accepted =
