@@ -193,11 +193,11 @@ Test(multipart, limits)
     static const char start[] = "--b\r\n" DISPOSITION "n\r\nX: ";
     char *body = calloc(1, ROOM);
     cr_assert(body);
-    for (int i = 0; i <= R2_PARTS_MAX; i++) {
+    for (size_t i = 0; i <= R2_PARTS_MAX; i++) {
         size_t used = strlen(body);
         cr_assert(used + 100 < ROOM);
         snprintf(body + used, ROOM - used, "--b--\r\n");
-        cr_assert_eq(parse(body, "b"), R2_OK, "%d: %s", i, err.message);
+        cr_assert_eq(parse(body, "b"), R2_OK, "%zu: %s", i, err.message);
         cr_assert_eq(count, i);
         snprintf(body + used, ROOM - used, "--b\r\n" DISPOSITION "n\r\n\r\nx\r\n");
     }
