@@ -55,71 +55,103 @@ static inline float *at(const struct r2_map *map, size_t pixel, size_t block)
 }
 
 /* Clears what a layout of whole blocks has behind the last channel. */
-static inline void clear_padding(const struct r2_map *map, float *values, size_t used)
+static inline __attribute__((always_inline)) void clear_padding(const struct r2_map *map,
+                                                                float *values, size_t used)
 {
-    if (map->block != R2_MAP_BLOCK) memset(values + used, 0, (R2_MAP_BLOCK - used) * sizeof(float));
+    const size_t count = R2_MAP_BLOCK - used;
+    if (map->block == R2_MAP_BLOCK) return;
+    if (count & 1) memset(values + used, 0, 4), used += 1; /* lengths that are known: no calls */
+    if (count & 2) memset(values + used, 0, 8), used += 2;
+    if (count & 4) memset(values + used, 0, 16), used += 4;
+    if (count & 8) memset(values + used, 0, 32);
 }
 
-struct copy_job {
-    struct r2_map dst, src;
+/* One kernel does both moves: dst = b, or sum = a + b with b copied on the way. */
+struct move_job {
+    struct r2_map sum, a, b, copy; /* copy.data, and a.data with sum.data, may be NULL */
     size_t channels;
+    bool relu;
 };
 
-VECTOR_CLONES static void copy_range(const void *data, size_t begin, size_t end)
+struct move_cell {
+    float *sum, *copy;
+    const float *a, *b;
+    bool relu;
+};
+
+/* Moves N channels from `at` on. Vectors of fixed lengths, since slices have 14, 26, 52 channels:
+   loops of unknown length would spend their time on beginning and ending. */
+#define MOVE(N)                                                                                    \
+    typedef float vector##N __attribute__((vector_size(4 * (N))));                                 \
+    typedef int32_t mask##N __attribute__((vector_size(4 * (N))));                                 \
+    static inline                                                                                  \
+        __attribute__((always_inline)) void move##N(const struct move_cell *cell, size_t at)       \
+    {                                                                                              \
+        vector##N a, b;                                                                            \
+        memcpy(&b, cell->b + at, sizeof b);                                                        \
+        if (cell->copy) memcpy(cell->copy + at, &b, sizeof b);                                     \
+        if (!cell->sum) return;                                                                    \
+        memcpy(&a, cell->a + at, sizeof a);                                                        \
+        a += b;                                                                                    \
+        if (cell->relu) a = (vector##N)((mask##N)a & (a > 0));                                     \
+        memcpy(cell->sum + at, &a, sizeof a);                                                      \
+    }
+MOVE(16)
+MOVE(8)
+MOVE(4)
+MOVE(2)
+MOVE(1)
+
+static inline __attribute__((always_inline)) struct move_cell cell_at(const struct move_job *job,
+                                                                      size_t pixel, size_t block)
 {
-    const struct copy_job *job = data;
-    const size_t whole = job->channels / R2_MAP_BLOCK, rest = job->channels % R2_MAP_BLOCK;
+    return (struct move_cell){
+        .sum = job->sum.data ? at(&job->sum, pixel, block) : NULL,
+        .copy = job->copy.data ? at(&job->copy, pixel, block) : NULL,
+        .a = job->sum.data ? at(&job->a, pixel, block) : NULL,
+        .b = at(&job->b, pixel, block),
+        .relu = job->relu,
+    };
+}
+
+static inline __attribute__((always_inline)) void move_rest(const struct move_cell *cell,
+                                                            size_t count)
+{
+    size_t done = 0;
+    if (count & 8) move8(cell, done), done += 8;
+    if (count & 4) move4(cell, done), done += 4;
+    if (count & 2) move2(cell, done), done += 2;
+    if (count & 1) move1(cell, done);
+}
+
+VECTOR_CLONES static void move_range(const void *data, size_t begin, size_t end)
+{
+    const struct move_job job = *(const struct move_job *)data;
+    const size_t whole = job.channels / R2_MAP_BLOCK, rest = job.channels % R2_MAP_BLOCK;
     for (size_t p = begin; p < end; p++) {
-        for (size_t b = 0; b < whole; b++)
-            memcpy(at(&job->dst, p, b), at(&job->src, p, b), R2_MAP_BLOCK * sizeof(float));
+        for (size_t b = 0; b < whole; b++) {
+            struct move_cell cell = cell_at(&job, p, b);
+            move16(&cell, 0);
+        }
         if (!rest) continue;
-        float *last = at(&job->dst, p, whole);
-        memcpy(last, at(&job->src, p, whole), rest * sizeof(float));
-        clear_padding(&job->dst, last, rest);
+        struct move_cell cell = cell_at(&job, p, whole);
+        move_rest(&cell, rest);
+        if (cell.sum) clear_padding(&job.sum, cell.sum, rest);
+        if (cell.copy) clear_padding(&job.copy, cell.copy, rest);
     }
 }
 
 void r2_map_copy(struct r2_map dst, struct r2_map src, size_t pixels, size_t channels)
 {
-    struct copy_job job = {dst, src, channels};
-    run_ranges(copy_range, &job, pixels, pixels * channels);
-}
-
-struct add_job {
-    struct r2_map sum, a, b, copy;
-    size_t channels;
-    bool relu;
-};
-
-static inline void add_block(const struct add_job *job, size_t p, size_t block, size_t count)
-{
-    float *sum = at(&job->sum, p, block);
-    const float *a = at(&job->a, p, block), *b = at(&job->b, p, block);
-    if (job->copy.data) memcpy(at(&job->copy, p, block), b, count * sizeof(float));
-    for (size_t c = 0; c < count; c++) {
-        float value = a[c] + b[c];
-        sum[c] = job->relu && !(value > 0) ? 0 : value;
-    }
-}
-
-VECTOR_CLONES static void add_range(const void *data, size_t begin, size_t end)
-{
-    const struct add_job *job = data;
-    const size_t whole = job->channels / R2_MAP_BLOCK, rest = job->channels % R2_MAP_BLOCK;
-    for (size_t p = begin; p < end; p++) {
-        for (size_t b = 0; b < whole; b++) add_block(job, p, b, R2_MAP_BLOCK);
-        if (!rest) continue;
-        add_block(job, p, whole, rest);
-        clear_padding(&job->sum, at(&job->sum, p, whole), rest);
-        if (job->copy.data) clear_padding(&job->copy, at(&job->copy, p, whole), rest);
-    }
+    struct move_job job = {.b = src, .copy = dst, .channels = channels};
+    run_ranges(move_range, &job, pixels, pixels * channels);
 }
 
 void r2_map_add(struct r2_map sum, struct r2_map a, struct r2_map b, struct r2_map copy,
                 size_t pixels, size_t channels, bool relu)
 {
-    struct add_job job = {sum, a, b, copy, channels, relu};
-    run_ranges(add_range, &job, pixels, pixels * channels);
+    struct move_job job = {sum, a, b, copy, channels, relu};
+    run_ranges(move_range, &job, pixels, pixels * channels);
 }
 
 struct pool_job {

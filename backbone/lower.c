@@ -4,10 +4,9 @@
 #include "backbone/lowering.h"
 #include "base/memory.h"
 
-static enum r2_status add_buffer(struct r2_lowering *lower, r2_value value, bool blocked,
+static enum r2_status new_buffer(struct r2_plan *plan, struct r2_plan_buffer buffer,
                                  struct r2_plan_view *ret, struct r2_error *err)
 {
-    struct r2_plan *plan = lower->plan;
     if (plan->buffer_count == plan->buffer_capacity) {
         size_t wanted = plan->buffer_capacity ? 2 * plan->buffer_capacity : 64;
         void *grown = reallocarray(plan->buffers, wanted, sizeof *plan->buffers);
@@ -15,13 +14,20 @@ static enum r2_status add_buffer(struct r2_lowering *lower, r2_value value, bool
         plan->buffers = grown;
         plan->buffer_capacity = wanted;
     }
-    plan->buffers[plan->buffer_count] =
-        (struct r2_plan_buffer){.pixels = r2_value_pixels(lower, value),
-                                .channels = lower->graph->channels[value],
-                                .blocked = blocked,
-                                .first_step = SIZE_MAX};
+    buffer.first_step = SIZE_MAX;
+    plan->buffers[plan->buffer_count] = buffer;
     *ret = (struct r2_plan_view){(uint32_t)plan->buffer_count++, 0};
     return R2_OK;
+}
+
+static enum r2_status add_buffer(struct r2_lowering *lower, r2_value value, bool blocked,
+                                 struct r2_plan_view *ret, struct r2_error *err)
+{
+    return new_buffer(lower->plan,
+                      (struct r2_plan_buffer){.pixels = r2_value_pixels(lower, value),
+                                              .channels = lower->graph->channels[value],
+                                              .blocked = blocked},
+                      ret, err);
 }
 
 static void touch(struct r2_plan *plan, struct r2_plan_view view)
@@ -212,6 +218,37 @@ static enum r2_status lower_winograd(struct r2_lowering *lower, size_t n, struct
     return add_step(lower, step, err);
 }
 
+/* A 1x1 convolution with a stride reads one pixel of many. Taking those out first costs less than
+   it saves: oneDNN's dense one is up to a third faster. */
+static enum r2_status subsample(struct r2_lowering *lower, struct r2_conv_shape *shape,
+                                struct r2_plan_view *src, struct r2_error *err)
+{
+    const struct r2_pool pick = {.kind = R2_POOL_MAX, .kernel = 1, .stride = shape->conv.stride};
+    struct r2_plan_view dst;
+    if (shape->conv.kernel != 1 || shape->conv.stride == 1 || shape->conv.pad) return R2_OK;
+    R2_TRY(
+        new_buffer(lower->plan,
+                   (struct r2_plan_buffer){.pixels = (size_t)shape->dst.height * shape->dst.width,
+                                           .channels = shape->in},
+                   &dst, err));
+    R2_TRY(add_step(lower,
+                    (struct r2_plan_step){.kind = R2_STEP_POOL,
+                                          .label = "pool",
+                                          .dst = dst,
+                                          .src = *src,
+                                          .other = R2_NO_VIEW,
+                                          .copy = R2_NO_VIEW,
+                                          .channels = shape->in,
+                                          .pool = pick,
+                                          .out = shape->dst,
+                                          .in = shape->src},
+                    err));
+    shape->src = shape->dst;
+    shape->conv.stride = 1;
+    *src = dst;
+    return R2_OK;
+}
+
 static enum r2_status lower_conv(struct r2_lowering *lower, size_t n, struct r2_error *err)
 {
     const struct r2_graph *graph = lower->graph;
@@ -233,6 +270,7 @@ static enum r2_status lower_conv(struct r2_lowering *lower, size_t n, struct r2_
                                 .macs = r2_graph_macs(graph, node, lower->extents)};
     memcpy(step.name, node->name, sizeof step.name);
     R2_TRY(make_dense(lower, node->inputs[0], &step.src, err));
+    R2_TRY(subsample(lower, &shape, &step.src, err));
     if (add != SIZE_MAX) {
         const struct r2_node *sum = &graph->nodes[add];
         shape.conv.relu = sum->relu;

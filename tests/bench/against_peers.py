@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
-"""The daemon over HTTP against ONNX Runtime running the network alone, in turn, in one run.
+"""The daemon over HTTP against ONNX Runtime and OpenVINO running the network alone, in turn, in one run.
 
 Ours: one worker with one thread answers POST /classify with small JPEGs over one kept connection: receive, decode,
 resize, crop, normalise, network, softmax, JSON. Theirs: one thread runs the same network with the same weights on one ready
-tensor, nothing else. Rounds alternate, so that a noisy machine disturbs both; medians are compared.
+tensor, nothing else. Rounds alternate, so that a noisy machine disturbs all; medians are compared.
 
-Needs the packages of training/requirements.txt, and the daemon built by deploy/run.sh. Measure while nothing else runs.
+Needs the packages of training/requirements.txt (OpenVINO is compared where it is installed), and the daemon built by
+deploy/run.sh. Measure while nothing else runs.
 
-    python tests/bench/against_onnxruntime.py [--variant res2net50_26w_4s] [--threads 1]
+    python tests/bench/against_peers.py [--variant res2net50_26w_4s] [--threads 1]
 """
 from __future__ import annotations
 
@@ -84,24 +85,56 @@ class Daemon:
         self.process.wait()
 
 
-class Peer:
+class OnnxRuntime:
     """ONNX Runtime on one ready tensor."""
 
-    def __init__(self, file: Path, threads: int) -> None:
-        import numpy as np
+    def __init__(self, file: Path, threads: int, image) -> None:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
-        self.version = onnxruntime.__version__
+        self.name = f"ONNX Runtime {onnxruntime.__version__}"
         self.session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
-        self.image = np.random.default_rng(1).standard_normal((1, 3, 224, 224)).astype("f")
+        self.image = image
 
-    def run(self) -> float:
-        start = time.perf_counter()
+    def run(self) -> None:
         self.session.run(None, {"image": self.image})
-        return (time.perf_counter() - start) * 1e3
+
+
+class OpenVino:
+    """OpenVINO in f32 on one ready tensor."""
+
+    def __init__(self, file: Path, threads: int, image) -> None:
+        import openvino
+
+        self.name = f"OpenVINO {openvino.__version__.split('-')[0]}"
+        compiled = openvino.Core().compile_model(str(file), "CPU", {
+            "INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32", "NUM_STREAMS": 1})
+        self.request = compiled.create_infer_request()
+        self.request.set_input_tensor(openvino.Tensor(image))
+
+    def run(self) -> None:
+        self.request.infer()
+
+
+def make_peers(file: Path, threads: int) -> list:
+    """ONNX Runtime, and OpenVINO where it is installed."""
+    import numpy as np
+
+    image = np.random.default_rng(1).standard_normal((1, 3, 224, 224)).astype("f")
+    peers = [OnnxRuntime(file, threads, image)]
+    try:
+        peers.append(OpenVino(file, threads, image))
+    except ImportError:
+        print("OpenVINO is not installed")
+    return peers
+
+
+def timed(run) -> float:
+    start = time.perf_counter()
+    run()
+    return (time.perf_counter() - start) * 1e3
 
 
 def main() -> None:
@@ -114,23 +147,22 @@ def main() -> None:
     args = p.parse_args()
     pictures = small_jpegs(args.each)
     with tempfile.TemporaryDirectory() as folder:
-        peer = Peer(export(args.variant, Path(folder)), args.threads)
+        peers = make_peers(export(args.variant, Path(folder)), args.threads)
         daemon = Daemon(args.program, Path(folder), args.threads)
+        times = {name: [] for name in ["res2netd, JPEG over HTTP to JSON", *(p.name + ", network alone" for p in peers)]}
         try:
-            ours, theirs = [], []
             for round_ in range(args.rounds + 1):
-                mine = [daemon.classify(picture) for picture in pictures]
-                other = [peer.run() for _ in range(args.each)]
-                if round_:  # the first round warms both
-                    ours += mine
-                    theirs += other
+                runs = [[daemon.classify(picture) for picture in pictures]]
+                runs += [[timed(peer.run) for _ in range(args.each)] for peer in peers]
+                for all_, these in zip(times.values(), runs):
+                    all_ += these if round_ else []  # the first round warms all
         finally:
             daemon.close()
-    ratio = statistics.median(theirs) / statistics.median(ours)
-    print(f"{args.variant}, f32, {args.threads} thread(s), {len(ours)} runs each, ms: median (fastest)")
-    print(f"res2netd, JPEG over HTTP to JSON     {statistics.median(ours):7.2f} ({min(ours):.2f})")
-    print(f"ONNX Runtime {peer.version}, network alone   {statistics.median(theirs):7.2f} ({min(theirs):.2f})")
-    print(f"ONNX Runtime / res2netd              {ratio:7.3f}  (over 1: res2netd is faster)")
+    ours = statistics.median(next(iter(times.values())))
+    print(f"{args.variant}, f32, {args.threads} thread(s), {args.rounds * args.each} runs each; ms: median (fastest); "
+          "over 1: res2netd is faster")
+    for name, each in times.items():
+        print(f"{name:36} {statistics.median(each):8.2f} ({min(each):.2f})   {statistics.median(each) / ours:.3f}")
 
 
 if __name__ == "__main__":
