@@ -1,5 +1,8 @@
 #include "heads/input_options.h"
 
+#include <stdio.h>
+#include <stdlib.h>
+
 #include "base/memory.h"
 #include "config/options.h"
 
@@ -112,6 +115,18 @@ enum r2_status r2_input_read(json_t *object, struct r2_input_spec *ret, struct r
     return status;
 }
 
+/* The shortest decimal that is this float. The float itself would be another number than was read:
+   1e-6f is below 1e-6, which is the least that std may be. */
+static double decimal_of(float value)
+{
+    char text[32];
+    int digits = 6;
+    do {
+        snprintf(text, sizeof text, "%.*g", digits, (double)value);
+    } while (strtof(text, NULL) != value && ++digits <= 9);
+    return strtod(text, NULL);
+}
+
 json_t *r2_input_describe(const struct r2_input_spec *spec)
 {
     const bool two = spec->mode == R2_RESIZE_EXACT || spec->mode == R2_RESIZE_FIT;
@@ -125,9 +140,9 @@ json_t *r2_input_describe(const struct r2_input_spec *spec)
     json_t *object =
         json_pack("{s:o, s:b, s:i, s:s, s:[f,f,f], s:[f,f,f]}", "resize", resize, "letterbox",
                   spec->letterbox, "pad_multiple", spec->pad_multiple ? (int)spec->pad_multiple : 1,
-                  "color", colors[spec->bgr], "mean", (double)spec->mean[0], (double)spec->mean[1],
-                  (double)spec->mean[2], "std", (double)spec->std[0], (double)spec->std[1],
-                  (double)spec->std[2]);
+                  "color", colors[spec->bgr], "mean", decimal_of(spec->mean[0]),
+                  decimal_of(spec->mean[1]), decimal_of(spec->mean[2]), "std",
+                  decimal_of(spec->std[0]), decimal_of(spec->std[1]), decimal_of(spec->std[2]));
     if (object && spec->crop[0])
         json_object_set_new(object, "crop",
                             json_pack("[i, i]", (int)spec->crop[0], (int)spec->crop[1]));

@@ -119,6 +119,8 @@ Test(input_options, every_key)
     cr_expect(spec.crop[0] == 100 && spec.crop[1] == 200 && spec.pad_multiple == 32 && spec.bgr);
     cr_expect(spec.mean[1] == 0.5f && spec.mean[2] == -10 && spec.std[1] == 0.00392156862745098f &&
               spec.std[2] == 1000);
+    spec = read_good("{\"std\": [1e-6, 1, 1]}"); /* of which the float is less than the double */
+    cr_expect_eq(spec.std[0], 1e-6f);
     spec = read_good("{\"crop\": 224}");
     cr_expect(spec.crop[0] == 224 && spec.crop[1] == 224);
     spec = read_good("{\"letterbox\": true, \"color\": \"rgb\", \"pad_multiple\": 1024}");
