@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what is missing, builds, and runs the unit, golden and HTTP tests.
+# Installs what is missing, builds, and runs the unit, golden and HTTP tests and the fuzz corpora.
 #
 #   deploy/test.sh [--no-install] [-- OPTION-OF-MESON-TEST...]
 set -u
