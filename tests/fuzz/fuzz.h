@@ -35,6 +35,7 @@ static inline void fuzz_touch(const void *data, size_t size)
 /* A copy that may be changed, of exactly `size` bytes and a NUL if wanted; to be freed. */
 static inline char *fuzz_copy(const uint8_t *data, size_t size, bool nul)
 {
+    FUZZ_MUST(size < PTRDIFF_MAX);
     char *copy = malloc(size + nul);
     FUZZ_MUST(copy || !(size + nul));
     if (size) memcpy(copy, data, size);
