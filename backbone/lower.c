@@ -201,16 +201,25 @@ static size_t find_fusable_add(const struct r2_lowering *lower, size_t n, r2_val
     return state->last_use;
 }
 
-static enum r2_status lower_winograd(struct r2_lowering *lower, size_t n, struct r2_error *err)
+/* What is known of a node's primitive before its operands are. */
+static struct r2_plan_step primitive_step(const struct r2_lowering *lower, size_t n,
+                                          const char *label)
 {
     const struct r2_node *node = &lower->graph->nodes[n];
     struct r2_plan_step step = {.kind = R2_STEP_PRIMITIVE,
-                                .label = "conv",
+                                .label = label,
                                 .node = n,
                                 .other = R2_NO_VIEW,
                                 .copy = R2_NO_VIEW,
                                 .macs = r2_graph_macs(lower->graph, node, lower->extents)};
     memcpy(step.name, node->name, sizeof step.name);
+    return step;
+}
+
+static enum r2_status lower_winograd(struct r2_lowering *lower, size_t n, struct r2_error *err)
+{
+    const struct r2_node *node = &lower->graph->nodes[n];
+    struct r2_plan_step step = primitive_step(lower, n, "conv");
     R2_TRY(make_blocks(lower, node->inputs[0], &step.src, err));
     R2_TRY(add_buffer(lower, node->output, true, &step.dst, err));
     lower->values[node->output].view = step.dst;
@@ -262,13 +271,7 @@ static enum r2_status lower_conv(struct r2_lowering *lower, size_t n, struct r2_
         .dst = lower->extents[node->output],
         .sum = add != SIZE_MAX,
     };
-    struct r2_plan_step step = {.kind = R2_STEP_PRIMITIVE,
-                                .label = "conv",
-                                .node = n,
-                                .other = R2_NO_VIEW,
-                                .copy = R2_NO_VIEW,
-                                .macs = r2_graph_macs(graph, node, lower->extents)};
-    memcpy(step.name, node->name, sizeof step.name);
+    struct r2_plan_step step = primitive_step(lower, n, "conv");
     R2_TRY(make_dense(lower, node->inputs[0], &step.src, err));
     R2_TRY(subsample(lower, &shape, &step.src, err));
     if (add != SIZE_MAX) {
@@ -289,13 +292,7 @@ static enum r2_status lower_conv(struct r2_lowering *lower, size_t n, struct r2_
 static enum r2_status lower_linear(struct r2_lowering *lower, size_t n, struct r2_error *err)
 {
     const struct r2_node *node = &lower->graph->nodes[n];
-    struct r2_plan_step step = {.kind = R2_STEP_PRIMITIVE,
-                                .label = "linear",
-                                .node = n,
-                                .other = R2_NO_VIEW,
-                                .copy = R2_NO_VIEW,
-                                .macs = r2_graph_macs(lower->graph, node, lower->extents)};
-    memcpy(step.name, node->name, sizeof step.name);
+    struct r2_plan_step step = primitive_step(lower, n, "linear");
     R2_TRY(make_dense(lower, node->inputs[0], &step.src, err));
     R2_TRY(add_buffer(lower, node->output, false, &step.dst, err));
     lower->values[node->output].view = step.dst;

@@ -89,7 +89,4 @@ struct r2_head_type {
 enum r2_status r2_head_type_find(const char *name, const struct r2_head_type **ret,
                                  struct r2_error *err);
 
-/* Type i of the registry, NULL past the end. */
-const struct r2_head_type *r2_head_type_at(size_t i);
-
 #endif

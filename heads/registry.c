@@ -15,11 +15,6 @@ static const struct r2_head_type *const types[] = {
 };
 #undef R2_HEAD
 
-const struct r2_head_type *r2_head_type_at(size_t i)
-{
-    return i < R2_COUNT(types) ? types[i] : NULL;
-}
-
 static const char *name_at(const void *from, size_t i)
 {
     (void)from;
