@@ -69,6 +69,10 @@ struct r2_work {
     bool embed;             /* also the pooled trunk feature */
     unsigned threads;       /* that the pass may use, at least 1 */
     void *params[R2_MODEL_MAX_HEADS];
+
+    /* Asked before the trunk and between stages; what is not R2_OK ends the run. NULL: never. */
+    enum r2_status (*check)(void *context, struct r2_error *err);
+    void *check_context;
 };
 
 /* Takes a reference to the model. No head is selected. */

@@ -7,6 +7,7 @@
 
 struct r2_runner {
     struct r2_session *session;
+    struct r2_model *model; /* counted: whose plan, and with it weights, the session holds */
 };
 
 enum r2_status r2_runner_create(struct r2_runner **ret, struct r2_error *err)
@@ -25,6 +26,7 @@ void r2_runner_destroy(struct r2_runner *runner)
 {
     if (!runner) return;
     r2_session_destroy(runner->session);
+    r2_model_unref(runner->model);
     free(runner);
 }
 
@@ -62,7 +64,7 @@ static enum r2_status decode_heads(const struct r2_work *work, uint32_t heads,
 }
 
 static enum r2_status prepare_plan(const struct r2_work *work, uint32_t pass, uint32_t heads,
-                                   const struct r2_image *picture, struct r2_session *session,
+                                   const struct r2_image *picture, struct r2_runner *runner,
                                    struct r2_answer *answer, struct r2_error *err)
 {
     struct r2_input_shape shape = {0};
@@ -73,24 +75,35 @@ static enum r2_status prepare_plan(const struct r2_work *work, uint32_t pass, ui
     R2_TRY(r2_model_plan(work->model, pass, heads, shape, work->threads, &plan, &hit, err));
     answer->plan_hits += hit;
     answer->plan_misses += !hit;
-    enum r2_status status = r2_session_prepare(session, plan, err);
+    enum r2_status status = r2_session_prepare(runner->session, plan, err);
     r2_plan_unref(plan);
-    return status;
+    if (status != R2_OK || runner->model == work->model) return status;
+    r2_model_unref(runner->model);
+    runner->model = r2_model_ref(work->model);
+    return R2_OK;
+}
+
+static enum r2_status may_go_on(const struct r2_work *work, struct r2_error *err)
+{
+    return work->check ? work->check(work->check_context, err) : R2_OK;
 }
 
 /* One trunk pass with what is asked of its heads. */
 static enum r2_status run_pass(const struct r2_work *work, uint32_t pass, uint32_t heads,
-                               const struct r2_image *picture, struct r2_session *session,
+                               const struct r2_image *picture, struct r2_runner *runner,
                                struct r2_answer *answer, struct r2_error *err)
 {
+    struct r2_session *session = runner->session;
     struct r2_geometry geometry;
     struct r2_session_times times = {0};
+    R2_TRY(may_go_on(work, err));
     uint64_t start = r2_clock_ns();
-    R2_TRY(prepare_plan(work, pass, heads, picture, session, answer, err));
+    R2_TRY(prepare_plan(work, pass, heads, picture, runner, answer, err));
     uint64_t ready = r2_clock_ns();
     R2_TRY(r2_input_prepare(&work->model->passes[pass].input, picture, r2_session_input(session),
                             &geometry, err));
     answer->preprocess_ns += r2_clock_ns() - ready;
+    R2_TRY(may_go_on(work, err));
     answer->trunk_passes++;
     R2_TRY(r2_session_run(session, &times, err));
     answer->backbone_ns += ready - start + times.trunk_ns;
@@ -110,7 +123,7 @@ enum r2_status r2_model_run(const struct r2_work *work, struct r2_runner *runner
         uint32_t heads = work->heads & work->model->passes[pass].heads;
         if (work->embed && pass == work->model->embed_pass) heads |= R2_PLAN_EMBED;
         if (!heads) continue;
-        if (run_pass(work, pass, heads, picture, runner->session, &answer, err) != R2_OK) {
+        if (run_pass(work, pass, heads, picture, runner, &answer, err) != R2_OK) {
             r2_answer_finish(&answer);
             return err->status;
         }

@@ -51,47 +51,6 @@ static void exchange_destroy(struct exchange *exchange)
     free(exchange);
 }
 
-/* Called on a worker's thread: from here on the job belongs to the event thread. */
-static void wake(struct r2_job *job)
-{
-    struct exchange *exchange = job->connection;
-    MHD_resume_connection(exchange->connection);
-}
-
-static struct exchange *exchange_create(struct r2_service *service,
-                                        struct MHD_Connection *connection, const char *uri)
-{
-    const char *query = strchr(uri, '?');
-    struct exchange *exchange = calloc(1, sizeof *exchange);
-    if (!exchange) return NULL;
-    exchange->service = service;
-    exchange->connection = connection;
-    exchange->job = r2_job_create();
-    if (query) exchange->query = strdup(query + 1);
-    if (!exchange->job || (query && !exchange->query)) {
-        exchange_destroy(exchange);
-        return NULL;
-    }
-    exchange->job->wake = wake;
-    exchange->job->connection = exchange;
-    exchange->job->route = r2_route_count() - 1;
-    r2_metrics_begin(service->metrics);
-    return exchange;
-}
-
-/* The first that MHD tells of a request, before it decodes the URI. The result becomes *context. */
-static void *on_uri(void *cls, const char *uri, struct MHD_Connection *connection)
-{
-    return exchange_create(cls, connection, uri);
-}
-
-static const char *header(const struct exchange *exchange, const char *name)
-{
-    return MHD_lookup_connection_value(exchange->connection, MHD_HEADER_KIND, name);
-}
-
-/* --- the answer --- */
-
 static void add_headers(struct MHD_Response *response, const struct r2_job *job)
 {
     char seconds[16];
@@ -121,6 +80,49 @@ static enum MHD_Result answer(struct exchange *exchange)
     enum MHD_Result result = MHD_queue_response(exchange->connection, reply->code, response);
     MHD_destroy_response(response);
     return result;
+}
+
+/* Called on a worker's thread, or the watch's: from here on the job belongs to the event thread. */
+static void wake(struct r2_job *job)
+{
+    struct exchange *exchange = job->connection;
+    MHD_resume_connection(exchange->connection);
+}
+
+static struct exchange *exchange_create(struct r2_service *service,
+                                        struct MHD_Connection *connection, const char *uri)
+{
+    const char *query = strchr(uri, '?');
+    struct exchange *exchange = calloc(1, sizeof *exchange);
+    if (!exchange) return NULL;
+    exchange->service = service;
+    exchange->connection = connection;
+    struct r2_snapshot *snapshot = r2_service_snapshot(service);
+    exchange->job = r2_job_create(snapshot);
+    r2_snapshot_unref(snapshot);
+    if (query) exchange->query = strdup(query + 1);
+    if (!exchange->job || (query && !exchange->query)) {
+        exchange_destroy(exchange);
+        return NULL;
+    }
+    exchange->job->wake = wake;
+    exchange->job->connection = exchange;
+    exchange->job->socket =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+    exchange->job->route = r2_route_count() - 1;
+    r2_metrics_begin(service->metrics);
+    return exchange;
+}
+
+/* The first that MHD tells of a request, before it decodes the URI. The result becomes *context. */
+static void *on_uri(void *cls, const char *uri, struct MHD_Connection *connection)
+{
+    return exchange_create(cls, connection, uri);
+}
+
+static const char *header(const struct exchange *exchange, const char *name)
+{
+    return MHD_lookup_connection_value(exchange->connection, MHD_HEADER_KIND, name);
 }
 
 /* --- the head --- */
@@ -171,7 +173,7 @@ static enum MHD_Result begin(struct exchange *exchange, const char *path, const 
 
 static bool is_slow(const struct exchange *exchange)
 {
-    uint64_t limit_ns = (uint64_t)exchange->service->settings->upload_timeout_ms * 1000000;
+    uint64_t limit_ns = (uint64_t)exchange->job->snapshot->settings.upload_timeout_ms * 1000000;
     return r2_clock_ns() - exchange->job->start_ns > limit_ns;
 }
 
@@ -183,7 +185,7 @@ static void keep(struct exchange *exchange, const char *data, size_t size)
     r2_buffer_finish(&job->body);
     if (err.status == R2_TOO_LARGE) {
         r2_metrics_rejected(exchange->service->metrics, R2_REJECTED_TOO_LARGE);
-        r2_body_too_large(&job->form, (size_t)exchange->service->settings->max_body, 0, &err);
+        r2_body_too_large(&job->form, (size_t)job->snapshot->settings.max_body, 0, &err);
     }
     r2_job_fail(job, &err);
 }
@@ -205,13 +207,14 @@ static enum MHD_Result receive(struct exchange *exchange, const char *data, size
 static enum MHD_Result proceed(struct exchange *exchange)
 {
     struct r2_job *job = exchange->job;
-    if (!exchange->submitted && !job->reply.code && r2_service_accept(exchange->service, job)) {
+    if (!exchange->submitted && !job->reply.code) {
         exchange->submitted = true;
         /* Before the workers see the job: one could be done with it, and resume, at once. */
         MHD_suspend_connection(exchange->connection);
         if (!r2_service_submit(exchange->service, job)) MHD_resume_connection(exchange->connection);
         return MHD_YES;
     }
+    if (job->cancelled != R2_CANCELLATION_COUNT) return MHD_NO; /* nobody is there: close */
     return answer(exchange);
 }
 
@@ -261,7 +264,8 @@ __attribute__((format(printf, 2, 0))) static void on_log(void *cls, const char *
     r2_log(R2_LOG_DEBUG, "http", R2_LOG_TEXT("message", message));
 }
 
-static enum r2_status start_listener(struct r2_http *http, const char *text, unsigned connections,
+static enum r2_status start_listener(struct r2_http *http, const char *text,
+                                     const struct r2_settings *settings, unsigned connections,
                                      struct r2_error *err)
 {
     struct listener *listener = &http->listeners[http->count];
@@ -269,8 +273,7 @@ static enum r2_status start_listener(struct r2_http *http, const char *text, uns
     int fd;
     R2_TRY(r2_address_parse(text, &listener->address, err));
     R2_TRY(r2_listen_open(&listener->address, &fd, shown, err));
-    unsigned timeout_s =
-        (unsigned)((http->service->settings->upload_timeout_ms + 999) / 1000); /* of silence */
+    unsigned timeout_s = (unsigned)((settings->upload_timeout_ms + 999) / 1000); /* of silence */
     /* poll, not epoll: that is edge-triggered in MHD, which then overlooks a client that closes
        right behind its last bytes, until the connection times out (0.9.75 and 1.0.1: connection.c,
        recv_param_adapter). The log comes first: MHD uses it for what it says of later options. */
@@ -291,16 +294,18 @@ static enum r2_status start_listener(struct r2_http *http, const char *text, uns
     return R2_OK;
 }
 
-enum r2_status r2_http_start(struct r2_service *service, struct r2_http **ret, struct r2_error *err)
+enum r2_status r2_http_start(struct r2_service *service, const struct r2_settings *settings,
+                             struct r2_http **ret, struct r2_error *err)
 {
     struct r2_http *http;
-    const struct r2_texts *listen = &service->settings->listen;
+    const struct r2_texts *listen = &settings->listen;
     R2_TRY(r2_alloc(1, sizeof *http + listen->count * sizeof *http->listeners, "http", &http, err));
     http->service = service;
     /* The limit is the process's; each address has its part. */
-    unsigned connections = (unsigned)service->settings->max_connections / (unsigned)listen->count;
+    unsigned connections = (unsigned)settings->max_connections / (unsigned)listen->count;
     for (size_t i = 0; i < listen->count; i++) {
-        if (start_listener(http, listen->items[i], connections ? connections : 1, err) != R2_OK) {
+        if (start_listener(http, listen->items[i], settings, connections ? connections : 1, err) !=
+            R2_OK) {
             r2_http_stop(http);
             return err->status;
         }

@@ -21,8 +21,8 @@
 struct r2_http;
 
 /* Listens on every address of the settings and serves from now on. */
-enum r2_status r2_http_start(struct r2_service *service, struct r2_http **ret,
-                             struct r2_error *err);
+enum r2_status r2_http_start(struct r2_service *service, const struct r2_settings *settings,
+                             struct r2_http **ret, struct r2_error *err);
 
 /* Addresses with their real ports, comma-separated; borrowed. */
 const char *r2_http_addresses(const struct r2_http *http);

@@ -13,12 +13,15 @@ static const char no_memory_body[] =
     "{\"type\":\"urn:res2netd:problem:unavailable\",\"title\":\"Service Unavailable\","
     "\"status\":503,\"detail\":\"out of memory\",\"error\":\"out of memory\"}";
 
-struct r2_job *r2_job_create(void)
+struct r2_job *r2_job_create(struct r2_snapshot *snapshot)
 {
     struct r2_job *job = calloc(1, sizeof *job);
     if (!job) return NULL;
     job->start_ns = r2_clock_ns();
+    job->snapshot = r2_snapshot_ref(snapshot);
     job->orient = true;
+    job->cancelled = R2_CANCELLATION_COUNT;
+    job->socket = -1;
     r2_times_init(&job->times);
     return job;
 }
@@ -30,6 +33,7 @@ void r2_job_destroy(struct r2_job *job)
     r2_query_finish(&job->query);
     r2_buffer_finish(&job->body);
     free(job->reply.data);
+    r2_snapshot_unref(job->snapshot);
     free(job);
 }
 
@@ -89,4 +93,11 @@ void r2_job_refuse(struct r2_job *job, unsigned code, const char *detail)
 void r2_job_fail(struct r2_job *job, const struct r2_error *err)
 {
     r2_job_refuse(job, r2_problem_code(err->status), err->message);
+}
+
+void r2_job_cancel(struct r2_job *job, enum r2_cancellation where)
+{
+    job->cancelled = where;
+    r2_buffer_finish(&job->body);
+    job->picture = (struct r2_bytes){0};
 }

@@ -7,6 +7,7 @@
 #ifndef R2_SERVER_JOB_H
 #define R2_SERVER_JOB_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -16,7 +17,9 @@
 #include "heads/model.h"
 #include "image/decode.h"
 #include "server/body.h"
+#include "server/metrics.h"
 #include "server/query.h"
+#include "server/snapshot.h"
 #include "server/times.h"
 
 enum {
@@ -38,6 +41,7 @@ struct r2_reply {
 };
 
 struct r2_job {
+    struct r2_snapshot *snapshot; /* counted: settings and model that the request is served by */
     char id[R2_ID_SIZE];
     char method[R2_SHOWN_METHOD], path[R2_SHOWN_PATH]; /* printable, cut: for the log */
     size_t route;                                      /* index */
@@ -60,13 +64,22 @@ struct r2_job {
 
     struct r2_reply reply;
 
-    /* Gives the job, which has its reply, back to the HTTP side. */
+    atomic_bool left;               /* the client has; set by the watch */
+    enum r2_cancellation cancelled; /* where, when the job was given up; else _COUNT */
+    int socket;                     /* of the connection, -1 = not known */
+    struct {
+        struct r2_job *before, *after;
+        uint64_t ticket; /* 0 = not watched */
+    } watched;           /* the watch's own */
+
+    /* Gives the job, which has its reply or was cancelled, back to the HTTP side. */
     void (*wake)(struct r2_job *job);
     void *connection; /* of the HTTP side */
 };
 
-/* Started now; the id is made unless one is set later. NULL without memory. */
-struct r2_job *r2_job_create(void);
+/* Started now, under this snapshot, to which it takes a reference of its own; the id is made unless
+   one is set later. NULL without memory. */
+struct r2_job *r2_job_create(struct r2_snapshot *snapshot);
 void r2_job_destroy(struct r2_job *job); /* takes NULL */
 
 /* Takes the client's id when it is 1..128 printable ASCII characters; makes one otherwise. */
@@ -78,5 +91,8 @@ void r2_job_reply(struct r2_job *job, unsigned code, const char *type, char *tex
 /* Replies with a problem of that code, or of the code that belongs to the error's status. */
 void r2_job_refuse(struct r2_job *job, unsigned code, const char *detail);
 void r2_job_fail(struct r2_job *job, const struct r2_error *err);
+
+/* Gives the job up, without a reply: its client has left. */
+void r2_job_cancel(struct r2_job *job, enum r2_cancellation where);
 
 #endif

@@ -121,6 +121,11 @@ void r2_metrics_cancelled(struct r2_metrics *metrics, enum r2_cancellation where
     add(&metrics->cancelled[where], 1);
 }
 
+void r2_metrics_reloaded(struct r2_metrics *metrics, bool ok)
+{
+    add(&metrics->reloaded[ok ? 0 : 1], 1);
+}
+
 void r2_metrics_decode_error(struct r2_metrics *metrics, enum r2_format format)
 {
     add(&metrics->decode_errors[format], 1);

@@ -6,6 +6,7 @@
 #ifndef R2_SERVER_METRICS_H
 #define R2_SERVER_METRICS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -44,6 +45,8 @@ void r2_metrics_request(struct r2_metrics *metrics, size_t route, unsigned code,
 void r2_metrics_stages(struct r2_metrics *metrics, const struct r2_times *times);
 void r2_metrics_rejected(struct r2_metrics *metrics, enum r2_rejection reason);
 void r2_metrics_cancelled(struct r2_metrics *metrics, enum r2_cancellation where);
+/* A reload ended; ok: the new snapshot is served. */
+void r2_metrics_reloaded(struct r2_metrics *metrics, bool ok);
 void r2_metrics_decode_error(struct r2_metrics *metrics, enum r2_format format);
 void r2_metrics_computed(struct r2_metrics *metrics, unsigned trunk_passes, unsigned plan_hits,
                          unsigned plan_misses);

@@ -44,7 +44,8 @@ void r2_page_models(struct r2_service *service, struct r2_job *job)
 {
     struct r2_error err;
     json_t *json;
-    struct r2_model *model = r2_service_model(service);
+    struct r2_model *model = r2_snapshot_model(job->snapshot);
+    (void)service;
     if (!model)
         r2_job_refuse(job, 503, "the model is being loaded");
     else if (r2_model_describe(model, &json, &err) != R2_OK)
@@ -66,7 +67,7 @@ void r2_page_version(struct r2_service *service, struct r2_job *job)
 void r2_page_metrics(struct r2_service *service, struct r2_job *job)
 {
     struct r2_text text = {0};
-    struct r2_model *model = r2_service_model(service);
+    struct r2_model *model = r2_snapshot_model(job->snapshot);
     struct r2_metrics_now now = {
         .queue_length = r2_queue_length(service->queue),
         .queue_capacity = r2_queue_capacity(service->queue),

@@ -11,9 +11,11 @@
 
 struct r2_pool;
 
-/* Starts `count` threads that run(context, index), index 0..count-1, and return. When one cannot be
+/* Starts `count` threads that run(context, index), index 0..count-1, and return; they are
+   called "name-index" (name: at most 9 characters). When one cannot be
    started, `stop` (may be NULL) is called to end those that already run; they are waited for. */
-enum r2_status r2_pool_start(unsigned count, void (*run)(void *context, unsigned index),
+enum r2_status r2_pool_start(const char *name, unsigned count,
+                             void (*run)(void *context, unsigned index),
                              void (*stop)(void *context), void *context, struct r2_pool **ret,
                              struct r2_error *err);
 

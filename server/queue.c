@@ -1,7 +1,6 @@
 #include "server/queue.h"
 
 #include <pthread.h>
-#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 
@@ -19,6 +18,7 @@ struct r2_queue {
     struct slot *slots;
     size_t room, first, length;
     size_t capacity, bytes, max_bytes;
+    unsigned pokes;
     bool closed;
 };
 
@@ -101,13 +101,46 @@ static void *take_locked(struct r2_queue *queue)
     return slot.item;
 }
 
-void *r2_queue_pop(struct r2_queue *queue)
+enum r2_popped r2_queue_pop(struct r2_queue *queue, unsigned *seen, void **ret_item)
+{
+    enum r2_popped popped = R2_POPPED_ITEM;
+    pthread_mutex_lock(&queue->lock);
+    while (!queue->length && !queue->closed && queue->pokes == *seen)
+        pthread_cond_wait(&queue->filled, &queue->lock);
+    if (queue->length)
+        *ret_item = take_locked(queue);
+    else if (queue->closed)
+        popped = R2_POPPED_END;
+    else
+        popped = R2_POPPED_POKE;
+    if (popped == R2_POPPED_POKE) *seen = queue->pokes;
+    pthread_mutex_unlock(&queue->lock);
+    return popped;
+}
+
+void r2_queue_poke(struct r2_queue *queue)
 {
     pthread_mutex_lock(&queue->lock);
-    while (!queue->length && !queue->closed) pthread_cond_wait(&queue->filled, &queue->lock);
-    void *item = take_locked(queue);
+    queue->pokes++;
+    pthread_cond_broadcast(&queue->filled);
     pthread_mutex_unlock(&queue->lock);
-    return item;
+}
+
+bool r2_queue_remove(struct r2_queue *queue, const void *item)
+{
+    pthread_mutex_lock(&queue->lock);
+    size_t at = 0;
+    while (at < queue->length && queue->slots[(queue->first + at) % queue->room].item != item) at++;
+    bool found = at < queue->length;
+    if (found) {
+        queue->bytes -= queue->slots[(queue->first + at) % queue->room].bytes;
+        for (size_t i = at; i + 1 < queue->length; i++)
+            queue->slots[(queue->first + i) % queue->room] =
+                queue->slots[(queue->first + i + 1) % queue->room];
+        queue->length--;
+    }
+    pthread_mutex_unlock(&queue->lock);
+    return found;
 }
 
 void *r2_queue_try_pop(struct r2_queue *queue)

@@ -7,6 +7,7 @@
 #ifndef R2_SERVER_QUEUE_H
 #define R2_SERVER_QUEUE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/error.h"
@@ -25,8 +26,20 @@ void r2_queue_destroy(struct r2_queue *queue);
 enum r2_status r2_queue_push(struct r2_queue *queue, void *item, size_t bytes,
                              struct r2_error *err);
 
-/* Waits for an item; NULL once the queue is closed and empty. */
-void *r2_queue_pop(struct r2_queue *queue);
+enum r2_popped {
+    R2_POPPED_ITEM,
+    R2_POPPED_POKE, /* nothing waits, and the queue was poked since this caller was last told */
+    R2_POPPED_END,  /* the queue is closed and empty */
+};
+
+/* Waits until there is something to say. `seen`: pokes that the caller knows of, 0 at first. */
+enum r2_popped r2_queue_pop(struct r2_queue *queue, unsigned *seen, void **ret_item);
+
+/* Tells everyone who pops, once each, as soon as it has nothing else to do. */
+void r2_queue_poke(struct r2_queue *queue);
+
+/* Takes an item out of the middle. False: it is not there. */
+bool r2_queue_remove(struct r2_queue *queue, const void *item);
 
 /* An item if there is one, without waiting. */
 void *r2_queue_try_pop(struct r2_queue *queue);

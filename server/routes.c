@@ -191,7 +191,7 @@ static void refuse_method(struct r2_job *job, const struct r2_route *route)
 static enum r2_status check_body(struct r2_service *service, struct r2_job *job,
                                  const struct r2_request *request, struct r2_error *err)
 {
-    size_t max_body = (size_t)service->settings->max_body;
+    size_t max_body = (size_t)job->snapshot->settings.max_body;
     R2_TRY(r2_body_form_read(request->content_type, &job->form, err));
     job->body.limit = r2_body_limit(&job->form, max_body);
     if (request->length <= job->body.limit) return R2_OK;
@@ -204,7 +204,7 @@ static void admit_work(struct r2_service *service, struct r2_job *job, const str
 {
     struct r2_error err;
     enum r2_state state = r2_service_state(service);
-    struct r2_model *model = r2_service_model(service);
+    struct r2_model *model = r2_snapshot_model(job->snapshot);
     if (check_body(service, job, request, &err) != R2_OK) {
         r2_job_fail(job, &err);
     } else if (state == R2_STATE_DRAINING) {
@@ -218,9 +218,9 @@ static void admit_work(struct r2_service *service, struct r2_job *job, const str
     }
 }
 
-static bool is_task(struct r2_service *service, const char *path)
+static bool is_task(struct r2_job *job, const char *path)
 {
-    struct r2_model *model = r2_service_model(service);
+    struct r2_model *model = r2_snapshot_model(job->snapshot);
     return model && path[0] == '/' && r2_model_find_task(model, path + 1) >= 0;
 }
 
@@ -231,7 +231,7 @@ void r2_routes_admit(struct r2_service *service, struct r2_job *job,
     const struct r2_route *route = &routes[job->route];
     bool reads = strcmp(request->method, "GET") == 0 || strcmp(request->method, "HEAD") == 0;
     bool posts = strcmp(request->method, "POST") == 0;
-    if (!route->path && !is_task(service, request->path))
+    if (!route->path && !is_task(job, request->path))
         refuse_path(job, request->path);
     else if (route->page ? !reads : !posts)
         refuse_method(job, route);

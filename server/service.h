@@ -8,18 +8,19 @@
 #ifndef R2_SERVER_SERVICE_H
 #define R2_SERVER_SERVICE_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "base/error.h"
-#include "config/settings.h"
-#include "heads/model.h"
 #include "server/cpus.h"
 #include "server/job.h"
 #include "server/metrics.h"
 #include "server/queue.h"
+#include "server/snapshot.h"
+#include "server/watch.h"
 
 #ifndef R2_VERSION
 #define R2_VERSION "0.0.0" /* the build says which */
@@ -41,30 +42,33 @@ struct r2_shares {
 struct r2_shares r2_shares_plan(const struct r2_settings *settings, unsigned cpus);
 
 struct r2_service {
-    const struct r2_settings *settings;
     struct r2_cpus cpus;
     struct r2_shares shares;
     struct r2_queue *queue;
     struct r2_metrics *metrics;
+    struct r2_watch *watch; /* for clients that leave */
 
-    _Atomic(struct r2_model *) model; /* counted; NULL until it is loaded */
-    atomic_int state;                 /* enum r2_state */
-    atomic_uint busy;                 /* workers with a job */
-    atomic_uint_fast64_t mean_ns;     /* of a job's time with a worker, exponential; 0 = unknown */
+    pthread_mutex_t lock;
+    struct r2_snapshot *current; /* counted; under the lock */
+
+    atomic_int state;             /* enum r2_state */
+    atomic_uint busy;             /* workers with a job */
+    atomic_uint_fast64_t mean_ns; /* of a job's time with a worker, exponential; 0 = unknown */
 };
 
-/* Keeps a pointer to the settings. */
-enum r2_status r2_service_init(struct r2_service *service, const struct r2_settings *settings,
+/* Takes over a reference to the first snapshot, whose model need not be loaded yet; also on
+   failure. Starts the watch. */
+enum r2_status r2_service_init(struct r2_service *service, struct r2_snapshot *snapshot,
                                struct r2_error *err);
 void r2_service_finish(struct r2_service *service);
 
+/* What new requests are served by; a new reference. */
+struct r2_snapshot *r2_service_snapshot(struct r2_service *service);
+
+/* Requests that begin from now on are served by this snapshot. Takes the reference. */
+void r2_service_publish(struct r2_service *service, struct r2_snapshot *snapshot);
+
 enum r2_state r2_service_state(const struct r2_service *service);
-
-/* The model becomes visible to requests. Takes the reference. */
-void r2_service_set_model(struct r2_service *service, struct r2_model *model);
-
-/* Borrowed; NULL while there is none. */
-struct r2_model *r2_service_model(struct r2_service *service);
 
 /* Takes work from now on, unless a signal came before. */
 void r2_service_set_ready(struct r2_service *service);
@@ -76,13 +80,17 @@ void r2_service_measure(struct r2_service *service, uint64_t ns);
 /* Seconds after which a refused client may come again: what the queue takes, at least 1. */
 unsigned r2_service_retry_after(const struct r2_service *service);
 
-/* The body is complete: finds the picture in it, checks that, and sets the deadline. False: the job
-   has a reply. */
-bool r2_service_accept(struct r2_service *service, struct r2_job *job);
-
-/* Gives the job to the workers; one of them calls job->wake. False: the job has a reply, and wake
-   is not called. After true the job is no longer the caller's. */
+/* The body is complete: sets the deadline, and gives the job to the workers and its connection to
+   the watch. job->wake is called once it has a reply, or the client has left. False: the job has a
+   reply, and wake is not called. After true the job is no longer the caller's. */
 bool r2_service_submit(struct r2_service *service, struct r2_job *job);
+
+/* On a worker's thread: finds the picture in the body and checks that. False: the job has a reply.
+ */
+bool r2_service_unpack(struct r2_service *service, struct r2_job *job);
+
+/* A worker is done with the job, or it was refused while it waited. */
+void r2_service_return(struct r2_service *service, struct r2_job *job);
 
 /* Refuses a job for want of capacity: 503, Retry-After, counted. */
 void r2_service_refuse(struct r2_service *service, struct r2_job *job, enum r2_rejection reason,

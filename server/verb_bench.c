@@ -277,7 +277,7 @@ static enum r2_status run_lanes(struct bench *bench, struct r2_error *err)
 {
     struct r2_pool *pool;
     R2_TRY(r2_alloc(bench->workers, sizeof *bench->lanes, "bench", &bench->lanes, err));
-    R2_TRY(r2_pool_start(bench->workers, run_lane, give_up, bench, &pool, err));
+    R2_TRY(r2_pool_start("bench", bench->workers, run_lane, give_up, bench, &pool, err));
     r2_pool_join(pool);
     r2_progress("", -1, 0);
     for (unsigned i = 0; i < bench->workers; i++) {

@@ -70,6 +70,14 @@ static int print_verb_help(const struct r2_verb *verb)
     return code;
 }
 
+enum r2_status r2_args_settings(const struct r2_args *args, struct r2_settings *ret,
+                                struct r2_error *err)
+{
+    const struct r2_command *command = args->command;
+    return r2_settings_load(command->config, args->environment, command->settings,
+                            command->setting_count, ret, err);
+}
+
 static int run_verb(const struct r2_verb *verb, int argc, char **argv, char *const *environment)
 {
     struct r2_error err;
@@ -84,7 +92,12 @@ static int run_verb(const struct r2_verb *verb, int argc, char **argv, char *con
                                 command.setting_count, &settings, &err) != R2_OK) {
         code = complain_usage(&err, verb->name);
     } else {
-        struct r2_args args = {&settings, command.own, command.files, command.file_count};
+        struct r2_args args = {.settings = &settings,
+                               .command = &command,
+                               .environment = environment,
+                               .own = command.own,
+                               .files = command.files,
+                               .file_count = command.file_count};
         if (verb->needs_model && !settings.model) {
             r2_fail(&err, R2_INVALID,
                     "%s: no model: give --model DIR, RES2NETD_MODEL, or \"model\" in the --config",

@@ -18,10 +18,16 @@ enum { R2_VERB_OPTIONS = 64 /* of one verb, with settings */ };
 /* What a verb is called with; all borrowed. */
 struct r2_args {
     const struct r2_settings *settings;
+    const struct r2_command *command;
+    char *const *environment;
     const void *own; /* the verb's own options, NULL when it has none */
     char *const *files;
     size_t file_count;
 };
+
+/* Reads the settings anew, from the same places; the caller finishes them. */
+enum r2_status r2_args_settings(const struct r2_args *args, struct r2_settings *ret,
+                                struct r2_error *err);
 
 struct r2_verb {
     const char *name;

@@ -13,10 +13,9 @@ struct r2_crew {
     struct r2_service *service;
     struct r2_pool *pool;
     pthread_mutex_t lock;
-    pthread_cond_t loaded;
     /* Under the lock. */
-    bool is_loaded, failed;
-    unsigned warm; /* workers */
+    bool failed;
+    unsigned warm; /* times that a worker warmed itself */
     struct r2_error failure;
 };
 
@@ -53,13 +52,28 @@ enum r2_status r2_picture_run(const struct r2_settings *settings, struct r2_byte
     return R2_OK;
 }
 
+/* Asked before the trunk and between stages. */
+static enum r2_status may_go_on(void *context, struct r2_error *err)
+{
+    const struct r2_job *job = context;
+    uint64_t now_ns = r2_clock_ns();
+    if (atomic_load(&job->left)) return r2_fail(err, R2_CANCELLED, "the client has left");
+    if (!job->deadline_ns || now_ns < job->deadline_ns) return R2_OK;
+    return r2_fail(err, R2_EXPIRED,
+                   "%.0f ms have passed of the %.0f ms that the request had; it was not computed",
+                   r2_ns_to_ms(now_ns - job->received_ns),
+                   r2_ns_to_ms(job->deadline_ns - job->received_ns));
+}
+
 static enum r2_status compute(struct r2_service *service, struct r2_job *job,
                               struct r2_runner *runner, struct r2_error *err)
 {
     struct r2_answer answer = {0};
     uint32_t size[2];
-    enum r2_status status = r2_picture_run(service->settings, job->picture, job->orient, &job->work,
-                                           runner, &job->times, size, &answer, err);
+    job->work.check = may_go_on;
+    job->work.check_context = job;
+    enum r2_status status = r2_picture_run(&job->snapshot->settings, job->picture, job->orient,
+                                           &job->work, runner, &job->times, size, &answer, err);
     if (job->times.ns[R2_STAGE_DECODE] < 0 && (status == R2_INVALID || status == R2_UNSUPPORTED))
         r2_metrics_decode_error(service->metrics, r2_format_detect(job->picture));
     R2_TRY(status);
@@ -72,23 +86,30 @@ static enum r2_status compute(struct r2_service *service, struct r2_job *job,
     return status;
 }
 
+static void give_up_job(struct r2_service *service, struct r2_job *job, const struct r2_error *err,
+                        enum r2_cancellation where)
+{
+    if (err->status == R2_CANCELLED) {
+        r2_job_cancel(job, where);
+        return;
+    }
+    if (err->status == R2_EXPIRED) r2_metrics_rejected(service->metrics, R2_REJECTED_DEADLINE);
+    r2_job_fail(job, err);
+}
+
 static void do_job(struct r2_service *service, struct r2_job *job, struct r2_runner *runner)
 {
     struct r2_error err;
     uint64_t start_ns = r2_clock_ns();
     job->times.ns[R2_STAGE_QUEUE] = (int64_t)(start_ns - job->received_ns);
-    if (job->deadline_ns && start_ns >= job->deadline_ns) {
-        r2_fail(&err, R2_EXPIRED,
-                "the request waited %.0f ms of the %.0f ms that it had; it was not computed",
-                r2_ns_to_ms(start_ns - job->received_ns),
-                r2_ns_to_ms(job->deadline_ns - job->received_ns));
-        r2_metrics_rejected(service->metrics, R2_REJECTED_DEADLINE);
-        r2_job_fail(job, &err);
+    if (may_go_on(job, &err) != R2_OK) {
+        give_up_job(service, job, &err, R2_CANCELLED_QUEUE);
         return;
     }
     bool alone = atomic_fetch_add(&service->busy, 1) == 0 && r2_queue_length(service->queue) == 0;
     job->work.threads = alone ? service->shares.threads_alone : service->shares.threads;
-    if (compute(service, job, runner, &err) != R2_OK) r2_job_fail(job, &err);
+    if (r2_service_unpack(service, job) && compute(service, job, runner, &err) != R2_OK)
+        give_up_job(service, job, &err, R2_CANCELLED_COMPUTE);
     r2_buffer_finish(&job->body); /* the answer may take long to send */
     job->picture = (struct r2_bytes){0};
     uint64_t ns = r2_clock_ns() - start_ns;
@@ -104,63 +125,42 @@ static void fail(struct r2_crew *crew, const struct r2_error *err)
     pthread_mutex_lock(&crew->lock);
     if (!crew->failed) crew->failure = *err;
     crew->failed = true;
-    pthread_cond_broadcast(&crew->loaded);
     pthread_mutex_unlock(&crew->lock);
 }
 
-static enum r2_status load(struct r2_crew *crew, struct r2_error *err)
-{
-    const struct r2_settings *settings = crew->service->settings;
-    struct r2_model_options options = {.plan_cache = (size_t)settings->plan_cache};
-    struct r2_model *model;
-    uint64_t start_ns = r2_clock_ns();
-    R2_TRY(r2_model_load(settings->model, &options, &model, err));
-    r2_log(R2_LOG_INFO, "loaded", R2_LOG_TEXT("model", r2_model_name(model)),
-           R2_LOG_TEXT("version", r2_model_version(model)),
-           R2_LOG_TEXT("arch", r2_model_arch(model)),
-           R2_LOG_TEXT("precision", r2_model_precision(model)),
-           R2_LOG_MS("ms", r2_ns_to_ms(r2_clock_ns() - start_ns)));
-    r2_service_set_model(crew->service, model);
-    pthread_mutex_lock(&crew->lock);
-    crew->is_loaded = true;
-    pthread_cond_broadcast(&crew->loaded);
-    pthread_mutex_unlock(&crew->lock);
-    return R2_OK;
-}
-
-static bool wait_for_model(struct r2_crew *crew)
-{
-    pthread_mutex_lock(&crew->lock);
-    while (!crew->is_loaded && !crew->failed) pthread_cond_wait(&crew->loaded, &crew->lock);
-    bool usable = !crew->failed;
-    pthread_mutex_unlock(&crew->lock);
-    return usable;
-}
-
-/* Compiles for both numbers of threads; the second run of the usual one is a measurement. */
+/* The current model's plans are compiled: this makes the worker's memory, and lets go of the plan
+   of a model that is served no more. */
 static enum r2_status warm(struct r2_crew *crew, struct r2_runner *runner, struct r2_error *err)
 {
-    struct r2_model *model = r2_service_model(crew->service);
-    const struct r2_shares *shares = &crew->service->shares;
-    if (shares->threads_alone != shares->threads)
-        R2_TRY(r2_model_warm(model, runner, shares->threads_alone, err));
-    R2_TRY(r2_model_warm(model, runner, shares->threads, err));
-    uint64_t start_ns = r2_clock_ns();
-    R2_TRY(r2_model_warm(model, runner, shares->threads, err));
-    r2_service_measure(crew->service, r2_clock_ns() - start_ns);
+    struct r2_service *service = crew->service;
+    struct r2_snapshot *snapshot = r2_service_snapshot(service);
+    struct r2_model *model = r2_snapshot_model(snapshot);
+    enum r2_status status = R2_OK;
+    if (service->shares.threads_alone != service->shares.threads)
+        status = r2_model_warm(model, runner, service->shares.threads_alone, err);
+    if (status == R2_OK) status = r2_model_warm(model, runner, service->shares.threads, err);
+    r2_snapshot_unref(snapshot);
+    if (status != R2_OK) return status;
     pthread_mutex_lock(&crew->lock);
-    bool last = ++crew->warm == crew->service->shares.workers;
+    bool last = ++crew->warm == service->shares.workers;
     pthread_mutex_unlock(&crew->lock);
-    if (last) r2_service_set_ready(crew->service);
+    if (last) r2_service_set_ready(service);
     return R2_OK;
 }
 
-static void work(struct r2_crew *crew, struct r2_runner *runner)
+static enum r2_status work(struct r2_crew *crew, struct r2_runner *runner, struct r2_error *err)
 {
-    struct r2_job *job;
-    while ((job = r2_queue_pop(crew->service->queue))) {
-        do_job(crew->service, job, runner);
-        job->wake(job);
+    unsigned seen = 0;
+    for (;;) {
+        void *item = NULL;
+        switch (r2_queue_pop(crew->service->queue, &seen, &item)) {
+        case R2_POPPED_ITEM:
+            do_job(crew->service, item, runner);
+            r2_service_return(crew->service, item);
+            break;
+        case R2_POPPED_POKE: R2_TRY(warm(crew, runner, err)); break;
+        case R2_POPPED_END: return R2_OK;
+        }
     }
 }
 
@@ -169,12 +169,9 @@ static void run(void *context, unsigned index)
     struct r2_crew *crew = context;
     struct r2_runner *runner = NULL;
     struct r2_error err;
-    enum r2_status status = index == 0 ? load(crew, &err) : R2_OK;
-    if (status == R2_OK && wait_for_model(crew)) {
-        status = r2_runner_create(&runner, &err);
-        if (status == R2_OK) status = warm(crew, runner, &err);
-        if (status == R2_OK) work(crew, runner);
-    }
+    (void)index;
+    enum r2_status status = r2_runner_create(&runner, &err);
+    if (status == R2_OK) status = work(crew, runner, &err);
     if (status != R2_OK) fail(crew, &err);
     r2_runner_destroy(runner);
 }
@@ -190,7 +187,6 @@ static void give_up(void *context)
 
 static void destroy(struct r2_crew *crew)
 {
-    pthread_cond_destroy(&crew->loaded);
     pthread_mutex_destroy(&crew->lock);
     free(crew);
 }
@@ -201,8 +197,8 @@ enum r2_status r2_crew_start(struct r2_service *service, struct r2_crew **ret, s
     R2_TRY(r2_alloc(1, sizeof *crew, "workers", &crew, err));
     crew->service = service;
     pthread_mutex_init(&crew->lock, NULL);
-    pthread_cond_init(&crew->loaded, NULL);
-    if (r2_pool_start(service->shares.workers, run, give_up, crew, &crew->pool, err) != R2_OK) {
+    if (r2_pool_start("worker", service->shares.workers, run, give_up, crew, &crew->pool, err) !=
+        R2_OK) {
         destroy(crew);
         return err->status;
     }
@@ -227,7 +223,7 @@ void r2_crew_stop(struct r2_crew *crew)
     r2_queue_close(queue);
     while ((job = r2_queue_try_pop(queue))) {
         r2_service_refuse(crew->service, job, R2_REJECTED_DRAINING, "the service is shutting down");
-        job->wake(job);
+        r2_service_return(crew->service, job);
     }
     r2_pool_join(crew->pool);
     destroy(crew);

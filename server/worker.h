@@ -1,5 +1,5 @@
 /*
- * The workers: they load and warm the model, then take jobs from the queue: decode, run, answer.
+ * The workers: they take jobs from the queue: decode, run, answer.
  */
 #ifndef R2_SERVER_WORKER_H
 #define R2_SERVER_WORKER_H
@@ -11,12 +11,12 @@
 
 struct r2_crew;
 
-/* Starts the workers. The first of them loads settings.model; when all are warm, the service is
-   ready. The service must outlive the crew. */
+/* Starts the workers. A poke of the queue (by the loader) makes each warm itself for the current
+   model; when all have, the service is ready. The service must outlive the crew. */
 enum r2_status r2_crew_start(struct r2_service *service, struct r2_crew **ret,
                              struct r2_error *err);
 
-/* True, with the reason, when the model could not be loaded or warmed: no job will be taken. */
+/* True, with the reason, when a worker had to end. */
 bool r2_crew_failed(struct r2_crew *crew, struct r2_error *ret);
 
 /* Closes the queue, refuses the jobs that still wait, and waits for those that workers hold. When

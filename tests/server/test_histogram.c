@@ -53,7 +53,7 @@ Test(histogram, threads_lose_nothing)
     struct r2_text text = {0};
     struct r2_pool *pool;
     struct r2_error err;
-    cr_assert_eq(r2_pool_start(THREADS, observe, NULL, &histogram, &pool, &err), R2_OK);
+    cr_assert_eq(r2_pool_start("observe", THREADS, observe, NULL, &histogram, &pool, &err), R2_OK);
     r2_pool_join(pool);
     r2_histogram_render(&histogram, "x", "", &text);
     cr_expect_eq(value_of(text.data, "x_count{} "), THREADS * TIMES);

@@ -18,10 +18,23 @@ static struct r2_settings settings = {
     .request_timeout_ms = 10000,
 };
 
+static struct r2_snapshot *snapshot(void)
+{
+    struct r2_settings copy = settings; /* it owns nothing */
+    struct r2_snapshot *made = NULL;
+    cr_assert_eq(r2_snapshot_create(&copy, &made, &err), R2_OK);
+    return made;
+}
+
+static void start(struct r2_service *service)
+{
+    cr_assert_eq(r2_service_init(service, snapshot(), &err), R2_OK);
+}
+
 Test(service, the_queue_follows_the_measured_time)
 {
     struct r2_service service;
-    cr_assert_eq(r2_service_init(&service, &settings, &err), R2_OK);
+    start(&service);
     cr_expect_eq(r2_queue_capacity(service.queue), 8, "4 a worker while nothing is measured");
     r2_service_measure(&service, 500000000); /* 0.5 s: 2 workers do 40 in 10 s */
     cr_expect_eq(r2_queue_capacity(service.queue), 40);
@@ -31,7 +44,7 @@ Test(service, the_queue_follows_the_measured_time)
     cr_expect_eq(r2_queue_capacity(service.queue), 1, "the least");
     r2_service_finish(&service);
     settings.queue_depth = 5;
-    cr_assert_eq(r2_service_init(&service, &settings, &err), R2_OK);
+    start(&service);
     r2_service_measure(&service, 1000);
     cr_expect_eq(r2_queue_capacity(service.queue), 5, "a set depth stays");
     r2_service_finish(&service);
@@ -42,7 +55,7 @@ Test(service, retry_after_is_the_time_that_the_queue_takes)
     struct r2_service service;
     int items[7];
     settings.queue_depth = 50;
-    cr_assert_eq(r2_service_init(&service, &settings, &err), R2_OK);
+    start(&service);
     cr_expect_eq(r2_service_retry_after(&service), 1, "nothing known");
     r2_service_measure(&service, 1000000000);
     cr_expect_eq(r2_service_retry_after(&service), 1, "nothing waits");
@@ -56,7 +69,7 @@ Test(service, retry_after_is_the_time_that_the_queue_takes)
 Test(service, states)
 {
     struct r2_service service;
-    cr_assert_eq(r2_service_init(&service, &settings, &err), R2_OK);
+    start(&service);
     cr_expect_eq(r2_service_state(&service), R2_STATE_LOADING);
     r2_service_set_ready(&service);
     cr_expect_eq(r2_service_state(&service), R2_STATE_READY);
@@ -66,10 +79,24 @@ Test(service, states)
     r2_service_finish(&service);
 }
 
+Test(service, a_snapshot_brings_its_own_queue_depth)
+{
+    struct r2_service service;
+    start(&service);
+    settings.queue_depth = 7;
+    r2_service_publish(&service, snapshot());
+    cr_expect_eq(r2_queue_capacity(service.queue), 7);
+    settings.queue_depth = R2_AUTO;
+    r2_service_publish(&service, snapshot());
+    r2_service_measure(&service, 1000000000);
+    cr_expect_eq(r2_queue_capacity(service.queue), 20, "no trace of what was measured before");
+    r2_service_finish(&service);
+}
+
 static struct r2_job *admit(struct r2_service *service, const char *method, const char *path)
 {
     struct r2_request request = {.method = method, .path = path};
-    struct r2_job *job = r2_job_create();
+    struct r2_job *job = r2_job_create(service->current);
     cr_assert(job);
     r2_job_set_id(job, "id");
     r2_routes_admit(service, job, &request);
@@ -79,7 +106,7 @@ static struct r2_job *admit(struct r2_service *service, const char *method, cons
 Test(service, before_the_model_is_there)
 {
     struct r2_service service;
-    cr_assert_eq(r2_service_init(&service, &settings, &err), R2_OK);
+    start(&service);
     static const struct {
         const char *method, *path;
         unsigned code;
@@ -98,7 +125,8 @@ Test(service, before_the_model_is_there)
 
 Test(service, ids)
 {
-    struct r2_job *job = r2_job_create();
+    struct r2_snapshot *of = snapshot();
+    struct r2_job *job = r2_job_create(of);
     char first[R2_ID_SIZE];
     cr_assert(job);
     r2_job_set_id(job, "good id");
@@ -111,15 +139,18 @@ Test(service, ids)
     cr_expect_str_neq(job->id, first);
     r2_job_destroy(job);
     r2_job_destroy(NULL);
+    r2_snapshot_unref(of);
 }
 
 Test(service, a_reply_without_memory_is_still_a_problem)
 {
-    struct r2_job *job = r2_job_create();
+    struct r2_snapshot *of = snapshot();
+    struct r2_job *job = r2_job_create(of);
     cr_assert(job);
     r2_job_reply(job, 200, "application/json", NULL);
     cr_expect_eq(job->reply.code, 503);
     cr_expect_eq(job->reply.retry_after, 1);
     cr_expect(strstr(job->reply.data, "out of memory"));
     r2_job_destroy(job);
+    r2_snapshot_unref(of);
 }
