@@ -219,8 +219,8 @@ Test(answers, metrics_as_openmetrics)
     static const char *const parts[] = {
         "# TYPE res2netd_requests counter\n# HELP res2netd_requests ",
         "\nres2netd_requests_total{route=\"livez\",code=\"200\"} 0\n",
-        "\n# TYPE res2netd_stage_duration_seconds histogram\n"
-        "# UNIT res2netd_stage_duration_seconds seconds\n# HELP ",
+        "\n# TYPE res2netd_stage_duration_seconds histogram\n",
+        " histogram\n# UNIT res2netd_stage_duration_seconds seconds\n# HELP ",
         "{stage=\"queue\",le=\"0.005\"} ",
         "{stage=\"queue\",le=\"1.0\"} ",
         "{stage=\"queue\",le=\"+Inf\"} ",
