@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "server/gzip.h"
 
 static enum r2_status no_memory(struct r2_error *err)
 {
@@ -109,9 +110,10 @@ enum r2_status r2_answer_reply(struct r2_job *job, const struct r2_answer *answe
     json_decref(rest);
     json_decref(object);
     if (!text) return no_memory(err);
+    r2_job_reply(job, 200, job->type, text);
+    r2_gzip_reply(job);
     uint64_t end_ns = r2_clock_ns();
     job->times.ns[R2_STAGE_ENCODE] = (int64_t)(end_ns - start_ns);
     write_server_timing(job, (int64_t)(end_ns - job->start_ns));
-    r2_job_reply(job, 200, "application/json", text);
     return R2_OK;
 }

@@ -1,6 +1,7 @@
 #include "server/histogram.h"
 
 #include <inttypes.h>
+#include <math.h>
 
 /* OpenTelemetry's advice for HTTP servers, with four more for the short stages. */
 const double r2_histogram_bounds[R2_HISTOGRAM_BUCKETS - 1] = {
@@ -18,18 +19,16 @@ void r2_histogram_observe(struct r2_histogram *histogram, uint64_t ns)
 }
 
 void r2_histogram_render(struct r2_histogram *histogram, const char *name, const char *label,
-                         struct r2_text *text)
+                         const struct r2_exposition *out)
 {
     uint64_t total = 0;
     uint64_t sum_ns = atomic_load_explicit(&histogram->sum_ns, memory_order_relaxed);
     for (int i = 0; i < R2_HISTOGRAM_BUCKETS; i++) {
         total += atomic_load_explicit(&histogram->buckets[i], memory_order_relaxed);
-        if (i < R2_HISTOGRAM_BUCKETS - 1)
-            r2_text_add(text, "%s_bucket{%s,le=\"%g\"} %" PRIu64 "\n", name, label,
-                        r2_histogram_bounds[i], total);
-        else
-            r2_text_add(text, "%s_bucket{%s,le=\"+Inf\"} %" PRIu64 "\n", name, label, total);
+        r2_text_add(out->text, "%s_bucket{%s", name, label);
+        r2_exposition_bound(out, i < R2_HISTOGRAM_BUCKETS - 1 ? r2_histogram_bounds[i] : INFINITY);
+        r2_text_add(out->text, "} %" PRIu64 "\n", total);
     }
-    r2_text_add(text, "%s_sum{%s} %.9f\n", name, label, (double)sum_ns / 1e9);
-    r2_text_add(text, "%s_count{%s} %" PRIu64 "\n", name, label, total);
+    r2_text_add(out->text, "%s_sum{%s} %.9f\n", name, label, (double)sum_ns / 1e9);
+    r2_text_add(out->text, "%s_count{%s} %" PRIu64 "\n", name, label, total);
 }

@@ -7,7 +7,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-#include "base/text.h"
+#include "server/exposition.h"
 
 /* Upper bounds in seconds; they never change between scrapes. The last bucket is +Inf. */
 enum { R2_HISTOGRAM_BUCKETS = 18 };
@@ -24,6 +24,6 @@ void r2_histogram_observe(struct r2_histogram *histogram, uint64_t ns);
 /* Adds the lines name_bucket, name_sum and name_count; `label` is like `stage="queue"`. The count
    is that of the +Inf bucket also while others observe. */
 void r2_histogram_render(struct r2_histogram *histogram, const char *name, const char *label,
-                         struct r2_text *text);
+                         const struct r2_exposition *out);
 
 #endif

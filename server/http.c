@@ -60,6 +60,8 @@ static void add_headers(struct MHD_Response *response, const struct r2_job *job)
     MHD_add_response_header(response, "Cache-Control", "no-store");
     if (reply->server_timing[0])
         MHD_add_response_header(response, "Server-Timing", reply->server_timing);
+    if (reply->encoding) MHD_add_response_header(response, "Content-Encoding", reply->encoding);
+    if (reply->vary) MHD_add_response_header(response, "Vary", reply->vary);
     if (reply->allow) MHD_add_response_header(response, "Allow", reply->allow);
     if (reply->retry_after) {
         snprintf(seconds, sizeof seconds, "%u", reply->retry_after);
@@ -150,6 +152,8 @@ static enum MHD_Result begin(struct exchange *exchange, const char *path, const 
                                  .path = path,
                                  .query = exchange->query,
                                  .content_type = header(exchange, "Content-Type"),
+                                 .accept = header(exchange, "Accept"),
+                                 .accept_encoding = header(exchange, "Accept-Encoding"),
                                  .timeout = header(exchange, "X-Timeout-Ms")};
     exchange->admitted = true;
     read_body_headers(exchange, &request);

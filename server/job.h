@@ -16,6 +16,7 @@
 #include "base/error.h"
 #include "heads/model.h"
 #include "image/decode.h"
+#include "server/accept.h"
 #include "server/body.h"
 #include "server/metrics.h"
 #include "server/query.h"
@@ -33,7 +34,9 @@ struct r2_reply {
     const char *type; /* Content-Type; static */
     char *data;       /* owned, malloc; what MHD sends takes it over */
     size_t size;
-    const char *allow;          /* of 405; static, else NULL */
+    const char *encoding;       /* Content-Encoding; static, NULL = none */
+    const char *vary;           /* Vary; static, NULL = none */
+    const char *allow;          /* of 405 and OPTIONS; static, else NULL */
     unsigned retry_after;       /* seconds; 0 = no such header */
     bool close;                 /* end the connection after it */
     char server_timing[320];    /* "" = no such header */
@@ -53,6 +56,8 @@ struct r2_job {
     struct r2_work work;     /* model == NULL: none */
     bool orient;             /* apply the picture's EXIF orientation */
     bool nested;             /* the answer is `results: {task: ...}` */
+    const char *type;        /* of the answer, when it is no problem; static */
+    enum r2_coding coding;   /* that the client takes */
 
     uint64_t start_ns;    /* the request's first line was read (r2_clock_ns) */
     uint64_t received_ns; /* the picture was there; 0 = not yet */

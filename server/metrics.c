@@ -20,9 +20,11 @@ static const struct {
     unsigned of;
 } codes[] = {
     {200, OF_PAGE | OF_POST},
+    {204, OF_PAGE | OF_POST | OF_OTHER},
     {400, OF_POST},
     {404, OF_POST | OF_OTHER},
     {405, OF_PAGE | OF_POST},
+    {406, OF_POST},
     {408, OF_PAGE | OF_POST | OF_OTHER},
     {413, OF_POST},
     {415, OF_POST},
@@ -149,37 +151,13 @@ size_t r2_metrics_in_flight(struct r2_metrics *metrics)
     return atomic_load(&metrics->in_flight);
 }
 
-static void head(struct r2_text *text, const char *name, const char *type, const char *help)
+static void counters(const struct r2_exposition *out, const char *name, const char *help,
+                     const char *label, const char *const *values, atomic_uint_fast64_t *of,
+                     size_t count)
 {
-    r2_text_add(text, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
-}
-
-static void number(struct r2_text *text, const char *name, const char *type, const char *help,
-                   double value)
-{
-    head(text, name, type, help);
-    r2_text_add(text, "%s %.15g\n", name, value);
-}
-
-static void counters(struct r2_text *text, const char *name, const char *help, const char *label,
-                     const char *const *values, atomic_uint_fast64_t *of, size_t count)
-{
-    head(text, name, "counter", help);
+    r2_exposition_head(out, name, "counter", help);
     for (size_t i = 0; i < count; i++)
-        r2_text_add(text, "%s{%s=\"%s\"} %" PRIu64 "\n", name, label, values[i], get(&of[i]));
-}
-
-/* One label's value, escaped as the format wants it. */
-static void label(struct r2_text *text, const char *before, const char *name, const char *value)
-{
-    r2_text_add(text, "%s%s=\"", before, name);
-    for (; value && *value; value++) {
-        if (*value == '\n')
-            r2_text_add(text, "\\n");
-        else
-            r2_text_add(text, *value == '"' || *value == '\\' ? "\\%c" : "%c", *value);
-    }
-    r2_text_add(text, "\"");
+        r2_text_add(out->text, "%s{%s=\"%s\"} %" PRIu64 "\n", name, label, values[i], get(&of[i]));
 }
 
 static unsigned class_of(const struct r2_route *route)
@@ -188,80 +166,87 @@ static unsigned class_of(const struct r2_route *route)
     return route->page ? OF_PAGE : OF_POST;
 }
 
-static void render_requests(struct r2_metrics *metrics, struct r2_text *text)
+static void render_requests(struct r2_metrics *metrics, const struct r2_exposition *out)
 {
     char labels[64];
-    head(text, P "requests_total", "counter", "Requests that ended, by route and HTTP status.");
+    r2_exposition_head(out, P "requests_total", "counter",
+                       "Requests that ended, by route and HTTP status.");
     for (size_t route = 0; route < r2_route_count(); route++) {
         unsigned class = class_of(r2_route_at(route));
         for (size_t i = 0; i < R2_COUNT(codes); i++) {
             uint64_t count = get(&metrics->requests[route][i]);
             if (count || (codes[i].of & class))
-                r2_text_add(text, P "requests_total{route=\"%s\",code=\"%u\"} %" PRIu64 "\n",
+                r2_text_add(out->text, P "requests_total{route=\"%s\",code=\"%u\"} %" PRIu64 "\n",
                             r2_route_at(route)->label, codes[i].code, count);
         }
     }
-    head(text, P "request_duration_seconds", "histogram",
-         "From a request's first line to the last byte of its answer.");
+    r2_exposition_head(out, P "request_duration_seconds", "histogram",
+                       "From a request's first line to the last byte of its answer.");
     for (size_t route = 0; route < r2_route_count(); route++) {
         snprintf(labels, sizeof labels, "route=\"%s\"", r2_route_at(route)->label);
-        r2_histogram_render(&metrics->durations[route], P "request_duration_seconds", labels, text);
+        r2_histogram_render(&metrics->durations[route], P "request_duration_seconds", labels, out);
     }
-    head(text, P "stage_duration_seconds", "histogram", "Time in each stage of a request.");
+    r2_exposition_head(out, P "stage_duration_seconds", "histogram",
+                       "Time in each stage of a request.");
     for (int stage = 0; stage < R2_STAGE_COUNT; stage++) {
         snprintf(labels, sizeof labels, "stage=\"%s\"", r2_stage_name((enum r2_stage)stage));
-        r2_histogram_render(&metrics->stages[stage], P "stage_duration_seconds", labels, text);
+        r2_histogram_render(&metrics->stages[stage], P "stage_duration_seconds", labels, out);
     }
 }
 
 static void render_work(struct r2_metrics *metrics, const struct r2_metrics_now *now,
-                        struct r2_text *text)
+                        const struct r2_exposition *out)
 {
-    number(text, P "queue_length", "gauge", "Jobs that wait.", (double)now->queue_length);
-    number(text, P "queue_capacity", "gauge", "Jobs that may wait.", (double)now->queue_capacity);
-    number(text, P "requests_in_flight", "gauge", "Requests that began and have not ended.",
-           (double)r2_metrics_in_flight(metrics));
-    counters(text, P "rejected_total", "Requests refused for want of capacity or by a limit.",
+    r2_exposition_number(out, P "queue_length", "gauge", "Jobs that wait.",
+                         (double)now->queue_length);
+    r2_exposition_number(out, P "queue_capacity", "gauge", "Jobs that may wait.",
+                         (double)now->queue_capacity);
+    r2_exposition_number(out, P "requests_in_flight", "gauge",
+                         "Requests that began and have not ended.",
+                         (double)r2_metrics_in_flight(metrics));
+    counters(out, P "rejected_total", "Requests refused for want of capacity or by a limit.",
              "reason", rejections, metrics->rejected, R2_REJECTION_COUNT);
-    counters(text, P "cancelled_total", "Requests whose client left, by where they were.", "where",
+    counters(out, P "cancelled_total", "Requests whose client left, by where they were.", "where",
              cancellations, metrics->cancelled, R2_CANCELLATION_COUNT);
-    counters(text, P "decode_errors_total", "Bodies that could not be decoded.", "format", formats,
+    counters(out, P "decode_errors_total", "Bodies that could not be decoded.", "format", formats,
              metrics->decode_errors, R2_FORMAT_COUNT);
-    number(text, P "plan_cache_hits_total", "counter", "Passes that found their plan compiled.",
-           (double)get(&metrics->plan_hits));
-    number(text, P "plan_cache_misses_total", "counter", "Plans compiled for a request.",
-           (double)get(&metrics->plan_misses));
-    number(text, P "worker_busy_seconds_total", "counter", "Time that workers spent on jobs.",
-           (double)get(&metrics->busy_ns) / 1e9);
-    number(text, P "trunk_passes_total", "counter", "Runs of a backbone.",
-           (double)get(&metrics->trunk_passes));
-    counters(text, P "reloads_total", "Reloads of the configuration and the model.", "result",
+    r2_exposition_number(out, P "plan_cache_hits_total", "counter",
+                         "Passes that found their plan compiled.",
+                         (double)get(&metrics->plan_hits));
+    r2_exposition_number(out, P "plan_cache_misses_total", "counter",
+                         "Plans compiled for a request.", (double)get(&metrics->plan_misses));
+    r2_exposition_number(out, P "worker_busy_seconds_total", "counter",
+                         "Time that workers spent on jobs.", (double)get(&metrics->busy_ns) / 1e9);
+    r2_exposition_number(out, P "trunk_passes_total", "counter", "Runs of a backbone.",
+                         (double)get(&metrics->trunk_passes));
+    counters(out, P "reloads_total", "Reloads of the configuration and the model.", "result",
              reloads, metrics->reloaded, R2_COUNT(reloads));
-    number(text, P "cpu_quota_cores", "gauge", "Cores that affinity and control groups grant.",
-           now->cpu_quota_cores);
+    r2_exposition_number(out, P "cpu_quota_cores", "gauge",
+                         "Cores that affinity and control groups grant.", now->cpu_quota_cores);
 }
 
-static void render_info(const struct r2_metrics_now *now, struct r2_text *text)
+static void render_info(const struct r2_metrics_now *now, const struct r2_exposition *out)
 {
-    head(text, P "build_info", "gauge", "The program; always 1.");
-    label(text, P "build_info{", "version", now->version);
-    label(text, ",", "onednn", now->onednn);
-    label(text, ",", "isa", now->isa);
-    r2_text_add(text, "} 1\n");
-    head(text, P "model_info", "gauge", "The model that is served; always 1.");
+    r2_exposition_head(out, P "build_info", "info", "The program; always 1.");
+    r2_exposition_label(out, P "build_info{", "version", now->version);
+    r2_exposition_label(out, ",", "onednn", now->onednn);
+    r2_exposition_label(out, ",", "isa", now->isa);
+    r2_text_add(out->text, "} 1\n");
+    r2_exposition_head(out, P "model_info", "info", "The model that is served; always 1.");
     if (!now->model) return;
-    label(text, P "model_info{", "model", now->model);
-    label(text, ",", "version", now->model_version);
-    label(text, ",", "arch", now->arch);
-    label(text, ",", "precision", now->precision);
-    r2_text_add(text, "} 1\n");
+    r2_exposition_label(out, P "model_info{", "model", now->model);
+    r2_exposition_label(out, ",", "version", now->model_version);
+    r2_exposition_label(out, ",", "arch", now->arch);
+    r2_exposition_label(out, ",", "precision", now->precision);
+    r2_text_add(out->text, "} 1\n");
 }
 
 void r2_metrics_render(struct r2_metrics *metrics, const struct r2_metrics_now *now,
-                       struct r2_text *text)
+                       const struct r2_exposition *out)
 {
-    render_requests(metrics, text);
-    render_work(metrics, now, text);
-    render_info(now, text);
-    r2_process_render(text);
+    render_requests(metrics, out);
+    render_work(metrics, now, out);
+    render_info(now, out);
+    r2_process_render(out);
+    r2_exposition_end(out);
 }

@@ -11,8 +11,8 @@
 #include <stdint.h>
 
 #include "base/error.h"
-#include "base/text.h"
 #include "image/decode.h"
+#include "server/exposition.h"
 #include "server/times.h"
 
 enum r2_rejection {
@@ -63,10 +63,8 @@ struct r2_metrics_now {
     const char *model, *model_version, *arch, *precision;
 };
 
-/* Adds all metrics in the text format 0.0.4. */
+/* Adds all metrics. */
 void r2_metrics_render(struct r2_metrics *metrics, const struct r2_metrics_now *now,
-                       struct r2_text *text);
-
-#define R2_METRICS_TYPE "text/plain; version=0.0.4; charset=utf-8"
+                       const struct r2_exposition *out);
 
 #endif

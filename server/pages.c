@@ -1,6 +1,7 @@
 #include "server/pages.h"
 
 #include <jansson.h>
+#include <string.h>
 
 #include "backbone/engine.h"
 #include "base/text.h"
@@ -11,7 +12,7 @@ static void reply_json(struct r2_job *job, json_t *json)
 {
     char *text = json ? json_dumps(json, JSON_COMPACT | JSON_REAL_PRECISION(7)) : NULL;
     json_decref(json);
-    r2_job_reply(job, 200, "application/json", text);
+    r2_job_reply(job, 200, job->type, text);
 }
 
 void r2_page_livez(struct r2_service *service, struct r2_job *job)
@@ -84,7 +85,8 @@ void r2_page_metrics(struct r2_service *service, struct r2_job *job)
         now.arch = r2_model_arch(model);
         now.precision = r2_model_precision(model);
     }
-    r2_metrics_render(service->metrics, &now, &text);
+    bool open = strcmp(job->type, R2_OPENMETRICS_TYPE) == 0;
+    r2_metrics_render(service->metrics, &now, &(struct r2_exposition){&text, open});
     if (text.failed) r2_text_finish(&text);
-    r2_job_reply(job, 200, R2_METRICS_TYPE, text.data);
+    r2_job_reply(job, 200, job->type, text.data);
 }

@@ -22,6 +22,7 @@ static const struct {
     {400, "bad-request", "Bad Request"},
     {404, "not-found", "Not Found"},
     {405, "method-not-allowed", "Method Not Allowed"},
+    {406, "not-acceptable", "Not Acceptable"},
     {408, "request-timeout", "Request Timeout"},
     {413, "too-large", "Content Too Large"},
     {415, "unsupported", "Unsupported Media Type"},

@@ -13,13 +13,6 @@ struct usage {
     double threads, virtual_bytes, resident_bytes;
 };
 
-static void add(struct r2_text *text, const char *name, const char *type, const char *help,
-                double value)
-{
-    r2_text_add(text, "# HELP %s %s\n# TYPE %s %s\n%s %.15g\n", name, help, name, type, name,
-                value);
-}
-
 /* Fields of /proc/self/stat by their number in proc(5); the name (field 2) may hold anything. */
 static bool read_stat(struct usage *ret)
 {
@@ -67,28 +60,30 @@ static int count_fds(void)
     return count - 1; /* the directory's own */
 }
 
-void r2_process_render(struct r2_text *text)
+void r2_process_render(const struct r2_exposition *out)
 {
     struct usage usage;
     struct rlimit limit;
     if (read_stat(&usage)) {
-        add(text, "process_cpu_seconds_total", "counter", "User and system CPU time.",
-            usage.cpu_seconds);
-        add(text, "process_threads", "gauge", "Threads.", usage.threads);
-        add(text, "process_virtual_memory_bytes", "gauge", "Virtual memory.", usage.virtual_bytes);
-        add(text, "process_resident_memory_bytes", "gauge", "Resident memory.",
-            usage.resident_bytes);
+        r2_exposition_number(out, "process_cpu_seconds_total", "counter",
+                             "User and system CPU time.", usage.cpu_seconds);
+        r2_exposition_number(out, "process_threads", "gauge", "Threads.", usage.threads);
+        r2_exposition_number(out, "process_virtual_memory_bytes", "gauge", "Virtual memory.",
+                             usage.virtual_bytes);
+        r2_exposition_number(out, "process_resident_memory_bytes", "gauge", "Resident memory.",
+                             usage.resident_bytes);
         double boot = boot_time();
         if (boot > 0)
-            add(text, "process_start_time_seconds", "gauge", "Start, since the Unix epoch.",
-                boot + usage.start_seconds);
+            r2_exposition_number(out, "process_start_time_seconds", "gauge",
+                                 "Start, since the Unix epoch.", boot + usage.start_seconds);
     }
     int fds = count_fds();
-    if (fds >= 0) add(text, "process_open_fds", "gauge", "Open file descriptors.", fds);
+    if (fds >= 0)
+        r2_exposition_number(out, "process_open_fds", "gauge", "Open file descriptors.", fds);
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
-        add(text, "process_max_fds", "gauge", "Limit of open file descriptors.",
-            (double)limit.rlim_cur);
+        r2_exposition_number(out, "process_max_fds", "gauge", "Limit of open file descriptors.",
+                             (double)limit.rlim_cur);
     if (getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
-        add(text, "process_virtual_memory_max_bytes", "gauge", "Limit of virtual memory.",
-            (double)limit.rlim_cur);
+        r2_exposition_number(out, "process_virtual_memory_max_bytes", "gauge",
+                             "Limit of virtual memory.", (double)limit.rlim_cur);
 }

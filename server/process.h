@@ -4,9 +4,9 @@
 #ifndef R2_SERVER_PROCESS_H
 #define R2_SERVER_PROCESS_H
 
-#include "base/text.h"
+#include "server/exposition.h"
 
 /* Adds what can be read; what cannot is left out. */
-void r2_process_render(struct r2_text *text);
+void r2_process_render(const struct r2_exposition *out);
 
 #endif

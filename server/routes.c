@@ -7,6 +7,7 @@
 #include "base/memory.h"
 #include "config/options.h"
 #include "config/quote.h"
+#include "server/gzip.h"
 #include "server/pages.h"
 #include "server/problem.h"
 #include "server/service.h"
@@ -178,13 +179,58 @@ static void refuse_path(struct r2_job *job, const char *path)
     r2_job_refuse(job, r2_problem_code(R2_NOT_FOUND), detail);
 }
 
+/* What is allowed where, by OPTIONS and 405. */
+static const char *methods_of(const struct r2_route *route)
+{
+    return route->page ? "GET, HEAD, OPTIONS" : "POST, OPTIONS";
+}
+
+static void reply_options(struct r2_job *job, const char *allow)
+{
+    job->reply.code = 204;
+    job->reply.allow = allow;
+}
+
 static void refuse_method(struct r2_job *job, const struct r2_route *route)
 {
     char detail[R2_ERROR_SIZE];
-    job->reply.allow = route->page ? "GET, HEAD" : "POST";
+    job->reply.allow = methods_of(route);
     snprintf(detail, sizeof detail, "%s does not take %s, but %s", job->path, job->method,
              job->reply.allow);
     r2_job_refuse(job, 405, detail);
+}
+
+/* The types that a route can answer in, the usual one first. */
+static const char *const *offered_types(const struct r2_route *route)
+{
+    static const char *const json[] = {"application/json", NULL};
+    static const char *const metrics[] = {R2_METRICS_TYPE, R2_OPENMETRICS_TYPE, NULL};
+    return route->page == r2_page_metrics ? metrics : json;
+}
+
+static bool is_negotiated(const struct r2_route *route)
+{
+    return !route->page || offered_types(route)[1];
+}
+
+/* The answer's type and coding; 406 to a POST that takes none of the types. */
+static void negotiate(struct r2_job *job, const struct r2_route *route,
+                      const struct r2_request *request)
+{
+    char detail[R2_ERROR_SIZE];
+    struct r2_text list = {0};
+    const char *const *offered = offered_types(route);
+    job->reply.vary = is_negotiated(route) ? "Accept, Accept-Encoding" : "Accept-Encoding";
+    job->coding = r2_accept_coding(request->accept_encoding);
+    job->type = r2_accept_type(request->accept, offered);
+    if (job->type) return;
+    job->type = offered[0];
+    if (route->page) return;
+    for (size_t i = 0; offered[i]; i++) r2_text_add(&list, "%s%s", i ? ", " : "", offered[i]);
+    snprintf(detail, sizeof detail, "header Accept: %s names none of what %s answers with: %s",
+             r2_quote(request->accept).text, job->path, r2_text_view(&list));
+    r2_text_finish(&list);
+    r2_job_refuse(job, 406, detail);
 }
 
 /* What the body is announced to be, and whether it may be as long as that. */
@@ -215,7 +261,17 @@ static void admit_work(struct r2_service *service, struct r2_job *job, const str
                (request->timeout &&
                 read_timeout(request->timeout, &job->timeout_ms, &err) != R2_OK)) {
         r2_job_fail(job, &err);
+    } else {
+        negotiate(job, route, request);
     }
+}
+
+static void answer_page(struct r2_service *service, struct r2_job *job,
+                        const struct r2_route *route, const struct r2_request *request)
+{
+    negotiate(job, route, request);
+    route->page(service, job);
+    if (job->reply.code == 200) r2_gzip_reply(job);
 }
 
 static bool is_task(struct r2_job *job, const char *path)
@@ -231,12 +287,17 @@ void r2_routes_admit(struct r2_service *service, struct r2_job *job,
     const struct r2_route *route = &routes[job->route];
     bool reads = strcmp(request->method, "GET") == 0 || strcmp(request->method, "HEAD") == 0;
     bool posts = strcmp(request->method, "POST") == 0;
-    if (!route->path && !is_task(job, request->path))
+    bool asks = strcmp(request->method, "OPTIONS") == 0;
+    if (asks && strcmp(request->path, "*") == 0)
+        reply_options(job, "GET, HEAD, POST, OPTIONS");
+    else if (!route->path && !is_task(job, request->path))
         refuse_path(job, request->path);
+    else if (asks)
+        reply_options(job, methods_of(route));
     else if (route->page ? !reads : !posts)
         refuse_method(job, route);
     else if (route->page)
-        route->page(service, job);
+        answer_page(service, job, route, request);
     else
         admit_work(service, job, route, request);
 }

@@ -40,13 +40,15 @@ struct r2_request {
     const char *method, *path;
     const char *query;        /* raw, without "?" */
     const char *content_type; /* NULL: none given */
-    const char *timeout;      /* X-Timeout-Ms; NULL: none given */
+    const char *accept, *accept_encoding;
+    const char *timeout; /* X-Timeout-Ms; NULL: none given */
     bool chunked;
     uint64_t length; /* of the body, 0 when there is none or it is chunked */
 };
 
 /* Checks everything that can be checked, in this order: route, method, content type, length,
-   readiness, parameters, X-Timeout-Ms. Afterwards either the job has a reply, or it has its work and waits for
+   readiness, parameters, X-Timeout-Ms, Accept. Pages are given to whoever asks: a probe is not
+   turned away for its Accept. Afterwards either the job has a reply, or it has its work and waits for
    its body. */
 void r2_routes_admit(struct r2_service *service, struct r2_job *job, const struct r2_request *head);
 

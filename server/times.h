@@ -14,7 +14,7 @@ enum r2_stage {
     R2_STAGE_QUEUE, /* from the last byte to a worker */
     R2_STAGE_BACKBONE,
     R2_STAGE_HEAD,
-    R2_STAGE_ENCODE, /* the result to JSON */
+    R2_STAGE_ENCODE, /* the result to JSON, and that to gzip where the client wants it */
     R2_STAGE_COUNT
 };
 

@@ -99,10 +99,11 @@ Test(refusals, methods)
 {
     static const struct {
         const char *method, *target, *allow;
-    } cases[] = {{"GET", "/classify", "POST"},        {"HEAD", "/analyze", "POST"},
-                 {"PUT", "/embed", "POST"},           {"DELETE", "/classify", "POST"},
-                 {"POST", "/livez", "GET, HEAD"},     {"POST", "/metrics", "GET, HEAD"},
-                 {"OPTIONS", "/models", "GET, HEAD"}, {"BREW", "/version", "GET, HEAD"}};
+    } cases[] = {
+        {"GET", "/classify", "POST, OPTIONS"},      {"HEAD", "/analyze", "POST, OPTIONS"},
+        {"PUT", "/embed", "POST, OPTIONS"},         {"DELETE", "/classify", "POST, OPTIONS"},
+        {"POST", "/livez", "GET, HEAD, OPTIONS"},   {"POST", "/metrics", "GET, HEAD, OPTIONS"},
+        {"PATCH", "/models", "GET, HEAD, OPTIONS"}, {"BREW", "/version", "GET, HEAD, OPTIONS"}};
     struct r2_daemon daemon = r2_daemon_start(NULL);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct r2_response response =

@@ -29,7 +29,7 @@ Test(histogram, an_observation_on_the_bound_is_below_it)
     r2_histogram_observe(&histogram, 1000000); /* 0.001 s: le="0.001" counts it */
     r2_histogram_observe(&histogram, 1000001);
     r2_histogram_observe(&histogram, 60000000000); /* a minute: +Inf only */
-    r2_histogram_render(&histogram, "x", "l=\"v\"", &text);
+    r2_histogram_render(&histogram, "x", "l=\"v\"", &(struct r2_exposition){&text, false});
     cr_expect_eq(value_of(text.data, "x_bucket{l=\"v\",le=\"0.0005\"} "), 1);
     cr_expect_eq(value_of(text.data, "x_bucket{l=\"v\",le=\"0.001\"} "), 2);
     cr_expect_eq(value_of(text.data, "x_bucket{l=\"v\",le=\"0.0025\"} "), 3);
@@ -55,7 +55,7 @@ Test(histogram, threads_lose_nothing)
     struct r2_error err;
     cr_assert_eq(r2_pool_start("observe", THREADS, observe, NULL, &histogram, &pool, &err), R2_OK);
     r2_pool_join(pool);
-    r2_histogram_render(&histogram, "x", "", &text);
+    r2_histogram_render(&histogram, "x", "", &(struct r2_exposition){&text, false});
     cr_expect_eq(value_of(text.data, "x_count{} "), THREADS * TIMES);
     cr_expect_eq(value_of(text.data, "x_sum{} "), (0 + 1 + 2 + 3) * 0.001 * TIMES);
     r2_text_finish(&text);
