@@ -7,10 +7,7 @@
 #include "base/memory.h"
 #include "image/drawing.h"
 
-enum {
-    LETTERS_LEAST = 6, /* pixels; smaller ones cannot be read */
-    LETTERS_USUAL = 12 /* of small pictures */
-};
+enum { LETTERS_LEAST = 6 }; /* pixels; smaller ones cannot be read */
 
 /* The side of the square with as many pixels: what lines and letters are measured by. */
 static double mean_side(const struct r2_image *image)
@@ -20,13 +17,16 @@ static double mean_side(const struct r2_image *image)
 
 static int line_width(const struct r2_image *image)
 {
-    return (int)fmax(1, round(0.0028 * mean_side(image)));
+    double side = mean_side(image);
+    return (int)fmax(side < 160 ? 1 : 2, round(0.0028 * side));
 }
 
-/* Of the em square; 0 when the picture has no room for letters. */
+/* Of the em square; 0 when the picture has no room for letters. From 7 pixels on the smallest
+   pictures over 12 on those of 320 to an even share of the large ones. */
 static int letter_size(const struct r2_image *image)
 {
-    double size = fmax(LETTERS_USUAL, 0.0155 * mean_side(image));
+    double side = mean_side(image);
+    double size = fmax(fmin(7 + 0.0157 * side, 12), 0.0155 * side);
     size = floor(fmin(size, image->height / 3.5));
     return size < LETTERS_LEAST ? 0 : (int)size;
 }

@@ -87,7 +87,7 @@ void r2_draw_mask(struct r2_draw *draw, const uint8_t *labels, const struct r2_c
 
 void r2_draw_heat(struct r2_draw *draw, const uint8_t *heat)
 {
-    enum { COLD = 70, HOT = 175 }; /* alphas */
+    enum { COLD = 20, HOT = 185 }; /* alphas */
     uint32_t width = draw->image->width, colours[256], alphas[256];
     for (unsigned i = 0; i < 256; i++) {
         colours[i] = r2_draw_pixel(r2_colour_heat((uint8_t)i));
