@@ -67,6 +67,7 @@ enum r2_status r2_tags_add(struct r2_tags *tags, const struct r2_tag *tag, struc
 
 void r2_tags_finish(struct r2_tags *tags)
 {
+    if (!tags) return;
     free(tags->items);
     *tags = (struct r2_tags){0};
 }

@@ -157,6 +157,7 @@ Test(draw_text, tags_stay_inside_and_apart)
     for (int i = 0; i < R2_TAGS_MAX + 5; i++) ASSERT_OK(r2_tags_add(&tags, &more, &err), err);
     cr_expect_eq(tags.count, R2_TAGS_MAX);
     r2_tags_finish(&tags);
+    r2_tags_finish(NULL);
 }
 
 Test(draw_text, fonts_that_are_none)
