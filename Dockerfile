@@ -1,5 +1,5 @@
-# res2netd, built on Debian 13; the image holds the program, the libraries that it links, the model, and
-# nothing else: no shell, no package manager.
+# res2netd, built on Debian 13; the image holds the program, the libraries that it links, a font, the
+# model, and nothing else: no shell, no package manager.
 #
 #   docker build -t res2netd . && docker run -p 8080:8080 res2netd
 
@@ -11,6 +11,9 @@ COPY . .
 RUN meson setup /build -Dtests=false --prefix=/usr --strip && DESTDIR=/image ninja -C /build install
 RUN ldd /image/usr/bin/res2netd | grep -o '/[^ ]*' \
     | xargs -I{} sh -c 'install -D -m 755 "$(readlink -f {})" "/image{}"'
+# what labels are drawn with
+RUN install -D -m 644 -t /image/usr/share/fonts/truetype/dejavu \
+    /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf
 
 FROM scratch
 COPY --from=build /image/ /

@@ -31,6 +31,7 @@ check() (
         for_only["dnnl"] = "backbone"
         for_only["jpeglib.h"] = for_only["turbojpeg.h"] = for_only["png.h"] = "image tests"
         for_only["webp/"] = "image tests"
+        for_only["cairo"] = for_only["ft2build.h"] = "image tests"
         for_only["pthread.h"] = for_only["threads.h"] = "backbone server tests"
         for_only["omp.h"] = "backbone"
       }
@@ -126,6 +127,7 @@ self_test() {
   done
   refuses server/b.c 'int e = pthread_create(&t, 0, f, 0);' 'another file creates threads already'
   refuses heads/b.c '#include <png.h>' '<png.h>: only for image'
+  refuses heads/b.c '#include <cairo.h>' '<cairo.h>: only for image'
   lines=$(awk 'BEGIN { while (i++ < 500) printf "\\n" }')
   refuses server/b.c "$lines" 'server/b.c: the file is longer than 500 lines'
   refuses tests/b.py "$lines" 'tests/b.py: the file is longer than 500 lines'
