@@ -3,21 +3,14 @@
 #include <float.h>
 #include <string.h>
 
+#include "base/vector.h"
+
 #ifdef _OPENMP
 #include <omp.h>
 #else
 /* Built without OpenMP of our own (clang, whose runtime would be a second one in the process):
    oneDNN's still needs its number of threads. */
 void omp_set_num_threads(int count);
-#endif
-
-/* One source, compiled for the vector widths that matter and picked when the program is loaded.
-   Sanitizers run before the resolvers may, hence not there. */
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) &&                             \
-    !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-#define VECTOR_CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
-#else
-#define VECTOR_CLONES
 #endif
 
 /* Below this many floats a second thread costs more than it brings. */
@@ -124,7 +117,7 @@ static inline __attribute__((always_inline)) void move_rest(const struct move_ce
     if (count & 1) move1(cell, done);
 }
 
-VECTOR_CLONES static void move_range(const void *data, size_t begin, size_t end)
+R2_VECTOR_CLONES static void move_range(const void *data, size_t begin, size_t end)
 {
     const struct move_job job = *(const struct move_job *)data;
     const size_t whole = job.channels / R2_MAP_BLOCK, rest = job.channels % R2_MAP_BLOCK;
@@ -174,8 +167,8 @@ static struct window window_at(size_t index, const struct r2_pool *pool, size_t 
     return (struct window){begin, end < size ? end : size};
 }
 
-VECTOR_CLONES static void pool_cell(float *restrict dst, const struct pool_job *job,
-                                    struct window rows, struct window columns)
+R2_VECTOR_CLONES static void pool_cell(float *restrict dst, const struct pool_job *job,
+                                       struct window rows, struct window columns)
 {
     const size_t channels = job->channels, pitch = job->src.pitch;
     const bool max = job->pool->kind == R2_POOL_MAX;
@@ -215,7 +208,7 @@ void r2_map_pool(struct r2_map dst, struct r2_map src, const struct r2_pool *poo
     run_ranges(pool_range, &job, out.height, (size_t)out.height * out.width * channels);
 }
 
-VECTOR_CLONES void r2_map_mean(float *dst, struct r2_map src, size_t pixels, size_t channels)
+R2_VECTOR_CLONES void r2_map_mean(float *dst, struct r2_map src, size_t pixels, size_t channels)
 {
     for (size_t c = 0; c < channels; c++) dst[c] = 0;
     for (size_t p = 0; p < pixels; p++) {

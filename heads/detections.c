@@ -1,0 +1,63 @@
+#include "heads/detections.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+
+static void detections_finish(void *data)
+{
+    struct r2_detections *detections = data;
+    if (!detections) return;
+    free(detections->items);
+    free(detections);
+}
+
+/* Adding 0 makes 0 of -0. */
+static double hundredths(float value)
+{
+    return round((double)value * 100) / 100 + 0.0;
+}
+
+static json_t *item_to_json(const struct r2_detection *item, const struct r2_labels *labels)
+{
+    json_t *label = labels && item->index < labels->count ? json_string(labels->names[item->index])
+                                                          : json_sprintf("%zu", item->index);
+    return json_pack("{s:o, s:I, s:f, s:[f, f, f, f]}", "label", label, "index",
+                     (json_int_t)item->index, "score", (double)item->score, "box",
+                     hundredths(item->box.x1), hundredths(item->box.y1), hundredths(item->box.x2),
+                     hundredths(item->box.y2));
+}
+
+static enum r2_status detections_to_json(const void *data, json_t *object, struct r2_error *err)
+{
+    const struct r2_detections *detections = data;
+    json_t *list = json_array();
+    bool failed = list == NULL;
+    for (size_t i = 0; i < detections->count && !failed; i++)
+        failed = json_array_append_new(
+                     list, item_to_json(&detections->items[i], detections->labels)) != 0;
+    if (json_object_set_new(object, "detections", list) != 0) failed = true;
+    return failed ? r2_fail(err, R2_NO_MEMORY, "no memory for the detections' JSON") : R2_OK;
+}
+
+const struct r2_result_kind r2_detections_kind = {
+    .name = "detections", .to_json = detections_to_json, .finish = detections_finish};
+
+enum r2_status r2_detections_create(const struct r2_detection *items, size_t count,
+                                    const struct r2_labels *labels, struct r2_result *ret,
+                                    struct r2_error *err)
+{
+    R2_AUTOFREE struct r2_detection *copy = NULL;
+    struct r2_detections *detections = NULL;
+    for (size_t i = 0; i < count; i++)
+        if (!isfinite(items[i].score) || !r2_box_is_finite(items[i].box))
+            return r2_fail(err, R2_INTERNAL, "detection %zu: its score or box is not finite", i);
+    R2_TRY(r2_alloc(count, sizeof *copy, "detections", &copy, err));
+    R2_TRY(r2_alloc(1, sizeof *detections, "detections", &detections, err));
+    if (count) memcpy(copy, items, count * sizeof *copy);
+    *detections = (struct r2_detections){labels, count, R2_TAKE(copy)};
+    *ret = (struct r2_result){&r2_detections_kind, detections};
+    return R2_OK;
+}
