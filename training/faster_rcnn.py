@@ -8,8 +8,8 @@ Test weights
 ------------
 ``fill`` gives every tensor its value of ``testweights.py``. What is hashed is the name that the graph of the C engine
 uses: the official name for the trunk (``conv1.0.weight``, not ``backbone.stem.0.weight``), mmdetection's for the rest.
-On top of that ``fill`` multiplies whole tensors by constants (f32 times f32, rounded to f32). ``SCALES`` are those of the
-goldens: they spread the scores of a random network, which would otherwise be nearly equal everywhere.
+On top of that ``fill`` multiplies whole tensors by constants (f32 times f32, rounded to f32), because the scores of a random
+network would otherwise be nearly equal everywhere; ``make_detection_goldens.scales`` says which.
 """
 from __future__ import annotations
 
@@ -31,8 +31,6 @@ MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 LARGEST_DELTA = abs(math.log(16 / 1000))
 RPN_STDS, BOX_STDS = (1.0, 1.0, 1.0, 1.0), (0.1, 0.1, 0.2, 0.2)
 TAPS = ("c2", "c3", "c4", "c5")
-SCALES = {"rpn_head.rpn_cls.weight": 4.0, "rpn_head.rpn_reg.weight": 0.5,
-          "roi_head.bbox_head.fc_cls.weight": 4.0, "roi_head.bbox_head.fc_reg.weight": 1.5}
 
 
 @dataclass(frozen=True)
