@@ -1,0 +1,121 @@
+"""Measure a running daemon's POST /detect on a COCO-format folder: average precision by pycocotools.
+
+Every category of the annotations that has a name in ``--names`` counts; an answer's label is matched to a category by name.
+
+    python training/evaluate.py --url http://127.0.0.1:8080/detect --annotations FILE.json --images DIR [--limit N]
+    python training/evaluate.py --self-check --annotations FILE.json --images DIR --limit 50
+
+The self-check starts a server of its own that answers with the annotated boxes: AP must be 1, and with every box moved by its own
+width next to nothing.
+"""
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import json
+import sys
+import threading
+import urllib.request
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+
+def ask(url: str, photo: Path) -> list[dict]:
+    request = urllib.request.Request(f"{url}?min_score=0.05&max=100", photo.read_bytes(),
+                                     {"Content-Type": "application/octet-stream"})
+    with urllib.request.urlopen(request) as answer:
+        return json.load(answer)["detections"]
+
+
+def evaluate(url: str, coco: COCO, images: Path, names: set[str], limit: int | None) -> float:
+    """AP at IoU 0.50:0.95; prints the whole table."""
+    categories = {c["name"]: c["id"] for c in coco.dataset["categories"] if c["name"] in names}
+    if not categories:
+        raise SystemExit("no category of the annotations is among the names")
+    ids = sorted(coco.getImgIds())[:limit]
+    found, strangers = [], set()
+    for done, image in enumerate(ids, 1):
+        for d in ask(url, images / coco.imgs[image]["file_name"]):
+            if d["label"] not in categories:
+                strangers.add(d["label"])
+                continue
+            x1, y1, x2, y2 = d["box"]
+            found.append({"image_id": image, "category_id": categories[d["label"]], "score": d["score"],
+                          "bbox": [x1, y1, x2 - x1, y2 - y1]})
+        if sys.stderr.isatty():
+            print(f"\r{done} of {len(ids)} photos", end="\n" if done == len(ids) else "", file=sys.stderr)
+    if strangers:
+        print(f"labels without a category, left out: {', '.join(sorted(strangers))}")
+    if not found:
+        print("no detections")
+        return 0.0
+    with contextlib.redirect_stdout(io.StringIO()):
+        results = coco.loadRes(found)
+    table = COCOeval(coco, results, "bbox")
+    table.params.imgIds, table.params.catIds = ids, sorted(categories.values())
+    table.evaluate()
+    table.accumulate()
+    table.summarize()
+    return float(table.stats[0])
+
+
+@contextlib.contextmanager
+def oracle(coco: COCO, images: Path, shift: float):
+    """URL of a server that knows a photo by its bytes and answers with its boxes, moved by `shift` widths."""
+    known = {}
+    for image in coco.imgs.values():
+        boxes = [(a["bbox"], coco.cats[a["category_id"]]["name"]) for a in coco.imgToAnns[image["id"]]]
+        known[hash((images / image["file_name"]).read_bytes())] = [
+            {"label": n, "score": 0.9, "box": [x + shift * w, y, x + shift * w + w, y + h]} for (x, y, w, h), n in boxes]
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            body = json.dumps({"detections": known[hash(self.rfile.read(int(self.headers["Content-Length"])))]}).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/detect"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def main() -> int:
+    home = Path(__file__).resolve().parent.parent
+    p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    p.add_argument("--url", help="POST /detect of the daemon")
+    p.add_argument("--self-check", action="store_true", help="ask a server that knows the annotations")
+    p.add_argument("--annotations", type=Path, required=True)
+    p.add_argument("--images", type=Path, required=True)
+    p.add_argument("--names", type=Path, default=home.parent / "shared" / "data" / "names" / "coco80.txt")
+    p.add_argument("--limit", type=int, help="only the first N photos by id")
+    args = p.parse_args()
+    if bool(args.url) == args.self_check:
+        p.error("give either --url or --self-check")
+    coco, names = COCO(args.annotations), set(args.names.read_text().splitlines())
+    if args.url:
+        evaluate(args.url, coco, args.images, names, args.limit)
+        return 0
+    figures = []
+    for shift in (0, 1):
+        with oracle(coco, args.images, shift) as url:
+            figures.append(evaluate(url, coco, args.images, names, args.limit))
+    good = figures[0] > 0.9999 and figures[1] < 0.1
+    print(f"{'ok' if good else 'FAIL'}: AP {figures[0]:.4f} of perfect boxes, {figures[1]:.4f} of moved ones")
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,328 @@
+"""Faster R-CNN on a Res2Net trunk with a feature pyramid, inference only: the reference of the head ``faster_rcnn``.
+
+Parameters carry mmdetection's names (``backbone.* neck.* rpn_head.* roi_head.bbox_head.*``), so a published checkpoint of
+``faster-rcnn_res2net-101_fpn`` loads with ``strict=True``; semantics are those of mmdetection 2 and 3, as the model zoo
+sheet describes them. The defaults of ``Options`` are that detector; a narrow one is the same code with smaller numbers.
+
+Test weights
+------------
+``fill`` gives every tensor its value of ``testweights.py``. What is hashed is the name that the graph of the C engine
+uses: the official name for the trunk (``conv1.0.weight``, not ``backbone.stem.0.weight``), mmdetection's for the rest.
+On top of that ``fill`` multiplies whole tensors by constants (f32 times f32, rounded to f32), because the scores of a random
+network would otherwise be nearly equal everywhere; ``make_detection_goldens.scales`` says which.
+"""
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchvision.ops import nms, roi_align
+
+import res2net
+import testweights
+
+MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
+LARGEST_DELTA = abs(math.log(16 / 1000))
+RPN_STDS, BOX_STDS = (1.0, 1.0, 1.0, 1.0), (0.1, 0.1, 0.2, 0.2)
+TAPS = ("c2", "c3", "c4", "c5")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the head can be told. A level of the pyramid per stride: one per tap, the rest by taking every second cell.
+
+    The anchors of a cell are numbered ratio by ratio, within a ratio scale by scale; a ratio is height / width, the base
+    size of a level is its stride. ``finest_scale``: a region whose sqrt(area) is below twice this reads the first level.
+    """
+
+    classes: int = 80
+    fpn_channels: int = 256
+    rpn_channels: int = 256
+    fc_channels: int = 1024
+    taps: tuple[str, ...] = TAPS
+    anchor_scales: tuple[float, ...] = (8,)
+    anchor_ratios: tuple[float, ...] = (0.5, 1, 2)
+    anchor_strides: tuple[int, ...] = (4, 8, 16, 32, 64)
+    pre_nms: int = 1000
+    proposals: int = 1000
+    rpn_nms: float = 0.7
+    roi_size: int = 7
+    finest_scale: float = 56
+    score_threshold: float = 0.05
+    nms: float = 0.5
+    max: int = 100
+
+
+class Frame(NamedTuple):
+    """The picture inside the network's input: its size there, before padding, and its original size, in pixels."""
+
+    height: int
+    width: int
+    original_height: int
+    original_width: int
+
+
+class Proposals(NamedTuple):
+    """``boxes`` (n, 4) as x1 y1 x2 y2 in network pixels, descending ``scores`` (n)."""
+
+    boxes: Tensor
+    scores: Tensor
+
+
+class Detections(NamedTuple):
+    """``boxes`` (n, 4) as x1 y1 x2 y2 in pixels of the original, descending ``scores`` (n), ``labels`` (n)."""
+
+    boxes: Tensor
+    scores: Tensor
+    labels: Tensor
+
+
+class Trunk(nn.Module):
+    """The stages of ``res2net.Res2Net``; a deep stem is one list ``stem.0 .. stem.8``, as mmdetection has it."""
+
+    def __init__(self, options: dict):
+        super().__init__()
+        net = res2net.Res2Net(**options)
+        if options.get("stem") == "deep":
+            self.stem = nn.Sequential(*net.conv1, net.bn1, net.relu)
+        else:
+            self.conv1, self.bn1, self.relu = net.conv1, net.bn1, net.relu
+        self.maxpool = net.maxpool
+        self.layer1, self.layer2, self.layer3, self.layer4 = net.layer1, net.layer2, net.layer3, net.layer4
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        x = self.stem(x) if hasattr(self, "stem") else self.relu(self.bn1(self.conv1(x)))
+        x = self.maxpool(x)
+        out = {}
+        for tap, layer in zip(TAPS, (self.layer1, self.layer2, self.layer3, self.layer4)):
+            out[tap] = x = layer(x)
+        return out
+
+
+class Conv(nn.Module):
+    """A convolution that keeps the size, under the extra name ``conv`` that mmcv gives it."""
+
+    def __init__(self, cin: int, cout: int, kernel: int):
+        super().__init__()
+        self.conv = nn.Conv2d(cin, cout, kernel, padding=kernel // 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(x)
+
+
+class Pyramid(nn.Module):
+    """Feature pyramid network: the lateral maps, added from the coarsest down, then a 3x3 each."""
+
+    def __init__(self, channels: list[int], width: int, levels: int):
+        super().__init__()
+        self.extra = levels - len(channels)
+        self.lateral_convs = nn.ModuleList(Conv(c, width, 1) for c in channels)
+        self.fpn_convs = nn.ModuleList(Conv(width, width, 3) for _ in channels)
+
+    def forward(self, maps: list[Tensor]) -> list[Tensor]:
+        maps = [lateral(m) for lateral, m in zip(self.lateral_convs, maps)]
+        for fine, coarse in zip(range(len(maps) - 2, -1, -1), range(len(maps) - 1, 0, -1)):
+            maps[fine] = maps[fine] + F.interpolate(maps[coarse], size=maps[fine].shape[2:], mode="nearest")
+        out = [conv(m) for conv, m in zip(self.fpn_convs, maps)]
+        for _ in range(self.extra):
+            out.append(out[-1][:, :, ::2, ::2])
+        return out
+
+
+class RpnHead(nn.Module):
+    def __init__(self, cin: int, width: int, anchors: int):
+        super().__init__()
+        self.rpn_conv = nn.Conv2d(cin, width, 3, padding=1)
+        self.rpn_cls = nn.Conv2d(width, anchors, 1)
+        self.rpn_reg = nn.Conv2d(width, 4 * anchors, 1)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits (n) and deltas (n, 4) of the anchors, cell by cell in rows, of one level of one picture."""
+        x = F.relu(self.rpn_conv(x))
+        return self.rpn_cls(x)[0].permute(1, 2, 0).reshape(-1), self.rpn_reg(x)[0].permute(1, 2, 0).reshape(-1, 4)
+
+
+class BoxHead(nn.Module):
+    """Scores and per-class deltas of regions; the background is the last class."""
+
+    def __init__(self, cin: int, size: int, width: int, classes: int):
+        super().__init__()
+        self.shared_fcs = nn.ModuleList((nn.Linear(cin * size * size, width), nn.Linear(width, width)))
+        self.fc_cls = nn.Linear(width, classes + 1)
+        self.fc_reg = nn.Linear(width, 4 * classes)
+
+    def forward(self, regions: Tensor) -> tuple[Tensor, Tensor]:
+        x = regions.flatten(1)
+        for fc in self.shared_fcs:
+            x = F.relu(fc(x))
+        return self.fc_cls(x), self.fc_reg(x)
+
+
+class _RoiHead(nn.Module):
+    def __init__(self, bbox_head: BoxHead):
+        super().__init__()
+        self.bbox_head = bbox_head
+
+
+class FasterRCNN(nn.Module):
+    """``trunk``: options of ``res2net.Res2Net``; mmdetection's detectors are of dialect B."""
+
+    def __init__(self, trunk: dict, options: Options = Options()):
+        super().__init__()
+        o = self.options = options
+        self.backbone = Trunk(trunk)
+        planes = dict(zip(TAPS, trunk["planes"]))
+        self.neck = Pyramid([planes[t] * res2net.EXPANSION for t in o.taps], o.fpn_channels, len(o.anchor_strides))
+        self.rpn_head = RpnHead(o.fpn_channels, o.rpn_channels, len(o.anchor_scales) * len(o.anchor_ratios))
+        self.roi_head = _RoiHead(BoxHead(o.fpn_channels, o.roi_size, o.fc_channels, o.classes))
+
+    def pyramid(self, picture: Tensor) -> list[Tensor]:
+        """The levels of a normalised and padded picture (1, 3, H, W), finest first."""
+        taps = self.backbone(picture)
+        return self.neck([taps[t] for t in self.options.taps])
+
+    def candidates(self, maps: list[Tensor], frame: Frame) -> list[Proposals]:
+        """The best ``pre_nms`` boxes of each level, clipped, before anything is suppressed."""
+        o, found = self.options, []
+        for level, stride in zip(maps, o.anchor_strides):
+            logits, deltas = self.rpn_head(level)
+            boxes = anchors(level.shape[2], level.shape[3], stride, o, level.dtype)
+            scores, order = logits.sigmoid().sort(descending=True, stable=True)
+            scores, order = scores[:o.pre_nms], order[:o.pre_nms]
+            boxes = clip(decode(boxes[order], deltas[order], RPN_STDS), frame.height, frame.width)
+            sides = boxes[:, 2:] - boxes[:, :2]
+            kept = (sides > 0).all(1)
+            found.append(Proposals(boxes[kept], scores[kept]))
+        return found
+
+    def proposals(self, maps: list[Tensor], frame: Frame) -> Proposals:
+        """The regions to look at: what suppression leaves of each level, the best of all levels together."""
+        kept = []
+        for boxes, scores in self.candidates(maps, frame):
+            left = nms(boxes, scores, self.options.rpn_nms)
+            kept.append((boxes[left], scores[left]))
+        boxes, scores = (torch.cat(parts) for parts in zip(*kept))
+        scores, order = scores.sort(descending=True, stable=True)
+        return Proposals(boxes[order][:self.options.proposals], scores[:self.options.proposals])
+
+    def regions(self, maps: list[Tensor], boxes: Tensor) -> Tensor:
+        """(n, C, size, size): each box read from the level that suits its size."""
+        o = self.options
+        out = boxes.new_zeros(len(boxes), o.fpn_channels, o.roi_size, o.roi_size)
+        levels = roi_levels(boxes, o)
+        for i, stride in zip(range(len(o.taps)), o.anchor_strides):
+            mine = (levels == i).nonzero()[:, 0]
+            if len(mine):
+                out[mine] = roi_align(maps[i], [boxes[mine]], o.roi_size, 1 / stride, sampling_ratio=-1, aligned=True)
+        return out
+
+    def scored(self, maps: list[Tensor], boxes: Tensor, frame: Frame) -> tuple[Tensor, Tensor]:
+        """Class probabilities (n, classes + 1) and boxes (n, classes, 4) in pixels of the original."""
+        o = self.options
+        logits, deltas = self.roi_head.bbox_head(self.regions(maps, boxes))
+        deltas = deltas.reshape(len(boxes), o.classes, 4)
+        out = clip(decode(boxes[:, None].expand_as(deltas), deltas, BOX_STDS), frame.height, frame.width)
+        factor = out.new_tensor((frame.width / frame.original_width, frame.height / frame.original_height))
+        return logits.softmax(1), out / factor.repeat(2)
+
+    def detect(self, maps: list[Tensor], boxes: Tensor, frame: Frame) -> Detections:
+        """What the proposals' boxes show."""
+        o = self.options
+        probabilities, refined = self.scored(maps, boxes, frame)
+        parts = []
+        for label in range(o.classes):
+            chosen = (probabilities[:, label] > o.score_threshold).nonzero()[:, 0]
+            mine, scores = refined[chosen, label], probabilities[chosen, label]
+            left = nms(mine, scores, o.nms)
+            parts.append((mine[left], scores[left], torch.full_like(left, label)))
+        mine, scores, labels = (torch.cat(p) for p in zip(*parts))
+        scores, order = scores.sort(descending=True, stable=True)
+        order = order[:o.max]
+        return Detections(mine[order], scores[:o.max], labels[order])
+
+    def forward(self, picture: Tensor, frame: Frame) -> Detections:
+        maps = self.pyramid(picture)
+        return self.detect(maps, self.proposals(maps, frame).boxes, frame)
+
+
+def anchors(height: int, width: int, stride: int, options: Options, dtype: torch.dtype) -> Tensor:
+    """(height * width * anchors, 4): centred on (x * stride, y * stride), not on the middle of a cell."""
+    roots = torch.tensor(options.anchor_ratios, dtype=dtype).sqrt()
+    scales = torch.tensor(options.anchor_scales, dtype=dtype) * stride
+    w, h = (scales / roots[:, None]).reshape(-1), (scales * roots[:, None]).reshape(-1)
+    base = torch.stack((-w, -h, w, h), 1) / 2
+    y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    centres = torch.stack((x, y, x, y), 2).reshape(-1, 1, 4).to(dtype) * stride
+    return (centres + base).reshape(-1, 4)
+
+
+def decode(boxes: Tensor, deltas: Tensor, stds: tuple[float, ...]) -> Tensor:
+    """Boxes (..., 4) moved and stretched by deltas (..., 4) of these standard deviations."""
+    deltas = deltas * deltas.new_tensor(stds)
+    size = boxes[..., 2:] - boxes[..., :2]
+    centre = (boxes[..., :2] + boxes[..., 2:]) / 2 + deltas[..., :2] * size
+    half = size * deltas[..., 2:].clamp(-LARGEST_DELTA, LARGEST_DELTA).exp() / 2
+    return torch.cat((centre - half, centre + half), -1)
+
+
+def clip(boxes: Tensor, height: int, width: int) -> Tensor:
+    limits = boxes.new_tensor((width, height, width, height))
+    return boxes.clamp(min=0).minimum(limits)
+
+
+def roi_levels(boxes: Tensor, options: Options) -> Tensor:
+    """Which level (an index of ``taps``) a box is read from."""
+    sides = boxes[:, 2:] - boxes[:, :2]
+    level = (sides.prod(1).sqrt() / options.finest_scale + 1e-6).log2().floor()
+    return level.clamp(0, len(options.taps) - 1).long()
+
+
+def prepare(picture: Image.Image, fit: tuple[int, int] | None = (800, 1333), multiple: int = 32) -> tuple[Tensor, Frame]:
+    """(network input, frame) of a picture: as large as ``fit`` (short, long side) allows, ratio kept, then padded with
+    zeros on the right and below to ``multiple``. None takes the picture as it is."""
+    picture = picture.convert("RGB")
+    w, h = picture.size
+    if fit is not None:
+        scale = min(fit[1] / max(w, h), fit[0] / min(w, h))
+        picture = picture.resize((int(w * scale + 0.5), int(h * scale + 0.5)), Image.Resampling.BILINEAR)
+    pixels = torch.from_numpy(np.array(picture, dtype=np.float32))
+    pixels = ((pixels - torch.tensor(MEAN)) / torch.tensor(STD)).permute(2, 0, 1)[None]
+    return pad(pixels, multiple), Frame(picture.height, picture.width, h, w)
+
+
+def pad(pixels: Tensor, multiple: int) -> Tensor:
+    """Zeros on the right and below, until both sides are multiples."""
+    h, w = pixels.shape[2:]
+    return F.pad(pixels, (0, -w % multiple, 0, -h % multiple))
+
+
+def hashed_name(name: str) -> str:
+    """The name by which ``testweights.py`` makes a tensor of this model: official in the trunk."""
+    name = name.removeprefix("backbone.")
+    stem, _, rest = name.partition(".")
+    if stem != "stem":
+        return name
+    index, _, leaf = rest.partition(".")
+    return f"bn1.{leaf}" if index == "7" else f"conv1.{rest}"
+
+
+def fill(model: nn.Module, scales: dict[str, float]) -> None:
+    """Test weights by name, then whole tensors times constants. Any module with mmdetection's names will do."""
+    state = model.state_dict()
+    norms = {n.rsplit(".", 1)[0] for n in state if n.endswith(".running_var")}
+    unknown = set(scales) - set(state)
+    if unknown:
+        raise ValueError(f"no such tensors to scale: {', '.join(sorted(unknown))}")
+    with torch.no_grad():
+        for name, value in state.items():
+            if name.endswith("num_batches_tracked"):
+                continue
+            owner = name.rsplit(".", 1)[0]
+            value.copy_(testweights.tensor(hashed_name(name), tuple(value.shape), owner in norms))
+            value *= np.float32(scales.get(name, 1)).item()
