@@ -58,7 +58,7 @@ confined() {
       mount --rbind /dev "$root/dev" && mount -t proc proc "$root/proc" &&
       mount --rbind /sys "$root/sys" &&
       exec env -i PATH="$PATH" $(cat "$environment") RES2NETD_LISTEN="$listen" \
-        setpriv --no-new-privs --bounding-set=-all \
+        setpriv --no-new-privs --bounding-set=-all,+sys_chroot,+setuid,+setgid \
         chroot --userspec="$user" "$root" "$@"
     ' confined "$root" "$user" "$work/env" "127.0.0.1:$port" "$@"
 }
