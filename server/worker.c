@@ -120,6 +120,8 @@ static enum r2_status load(struct r2_crew *crew, struct r2_error *err)
            R2_LOG_TEXT("arch", r2_model_arch(model)),
            R2_LOG_TEXT("precision", r2_model_precision(model)),
            R2_LOG_MS("ms", r2_ns_to_ms(r2_clock_ns() - start_ns)));
+    if (r2_model_note(model))
+        r2_log(R2_LOG_WARN, "model", R2_LOG_TEXT("note", r2_model_note(model)));
     r2_service_set_model(crew->service, model);
     pthread_mutex_lock(&crew->lock);
     crew->is_loaded = true;
