@@ -70,7 +70,7 @@ enum r2_status r2_arch_find(const char *name, struct r2_arch *ret, struct r2_err
                    nearest ? nearest : "", nearest ? "'?" : "");
 }
 
-static const char *const precisions[] = {"f32", NULL};
+static const char *const precisions[] = {"f32", "bf16", "int8", NULL};
 static const char *const dialects[] = {"official", "mmdet", "auto", NULL};
 static const char *const stems[] = {"7x7", "deep", NULL};
 static const char *const downsamples[] = {"conv", "avg", NULL};
@@ -78,6 +78,11 @@ static const char *const downsamples[] = {"conv", "avg", NULL};
 const char *r2_dialect_name(enum r2_dialect dialect)
 {
     return dialects[dialect];
+}
+
+const char *r2_precision_name(enum r2_precision precision)
+{
+    return precisions[precision];
 }
 
 #define FIELD(kind, member) R2_FIELD(kind, struct r2_backbone_options, member)

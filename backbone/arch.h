@@ -29,6 +29,9 @@ enum r2_dialect {
     R2_DIALECT_MMDET,    /* mmdetection: passed through where the stride is 1 */
 };
 
+/* Arithmetic that a model may ask for. */
+enum r2_precision { R2_PRECISION_F32, R2_PRECISION_BF16, R2_PRECISION_INT8 };
+
 struct r2_arch {
     uint32_t layers[R2_STAGES]; /* blocks of each stage */
     uint32_t planes[R2_STAGES]; /* a stage's features are planes * R2_EXPANSION */
@@ -53,7 +56,7 @@ enum r2_status r2_arch_find(const char *name, struct r2_arch *ret, struct r2_err
 struct r2_backbone_options {
     char *arch_name;
     struct r2_texts weights;
-    int precision; /* choice: f32 */
+    int precision; /* enum r2_precision, as asked for */
     int dialect;   /* enum r2_dialect, or R2_DIALECT_AUTO: by the tensors' names */
     double bn_eps;
     struct r2_arch arch;
@@ -72,5 +75,6 @@ enum r2_status r2_backbone_options_read(json_t *object, struct r2_backbone_optio
                                         struct r2_error *err);
 
 const char *r2_dialect_name(enum r2_dialect dialect);
+const char *r2_precision_name(enum r2_precision precision);
 
 #endif

@@ -21,9 +21,20 @@ static enum r2_status open_weights(struct r2_model *model, const struct r2_texts
     return R2_OK;
 }
 
+static void note_precision(struct r2_model *model)
+{
+    const char *asked = r2_precision_name((enum r2_precision)model->backbone.precision);
+    const char *used = r2_model_precision(model);
+    if (strcmp(asked, used) == 0) return;
+    snprintf(model->note, sizeof model->note,
+             "model.json asks for precision %s, which the engine does not compute; %s is used",
+             asked, used);
+}
+
 static enum r2_status load_backbone(struct r2_model *model, struct r2_error *err)
 {
     R2_TRY(r2_backbone_options_read(model->file.backbone, &model->backbone, err));
+    note_precision(model);
     R2_TRY(open_weights(model, &model->backbone.weights, &model->weights, err));
     R2_TRY(r2_naming_detect(&model->weights, &model->naming, err));
     model->dialect = (enum r2_dialect)model->backbone.dialect;
@@ -217,7 +228,12 @@ const char *r2_model_arch(const struct r2_model *model)
 const char *r2_model_precision(const struct r2_model *model)
 {
     (void)model;
-    return "f32"; /* the one choice of r2_backbone_table */
+    return r2_precision_name(R2_PRECISION_F32); /* the engine has no other arithmetic */
+}
+
+const char *r2_model_note(const struct r2_model *model)
+{
+    return model->note[0] ? model->note : NULL;
 }
 
 size_t r2_model_head_count(const struct r2_model *model)
@@ -260,11 +276,11 @@ static enum r2_status describe_head(const struct r2_model_part *part, json_t *he
 enum r2_status r2_model_describe(const struct r2_model *model, json_t **ret, struct r2_error *err)
 {
     json_t *heads = json_object();
-    json_t *object =
-        json_pack("{s:s, s:s, s:{s:s, s:s, s:s}, s:i, s:O}", "name", model->file.name, "version",
-                  model->file.version, "backbone", "arch", model->backbone.arch_name, "precision",
-                  r2_model_precision(model), "dialect", r2_dialect_name(model->dialect),
-                  "trunk_passes", (int)model->pass_count, "heads", heads);
+    json_t *object = json_pack(
+        "{s:s, s:s, s:s*, s:{s:s, s:s, s:s}, s:i, s:O}", "name", model->file.name, "version",
+        model->file.version, "note", r2_model_note(model), "backbone", "arch",
+        model->backbone.arch_name, "precision", r2_model_precision(model), "dialect",
+        r2_dialect_name(model->dialect), "trunk_passes", (int)model->pass_count, "heads", heads);
     enum r2_status status =
         heads && object ? R2_OK : r2_fail(err, R2_NO_MEMORY, "no memory for the model's JSON");
     for (size_t i = 0; i < model->head_count && status == R2_OK; i++)

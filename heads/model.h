@@ -37,7 +37,11 @@ void r2_model_unref(struct r2_model *model); /* takes NULL */
 const char *r2_model_name(const struct r2_model *model);
 const char *r2_model_version(const struct r2_model *model);
 const char *r2_model_arch(const struct r2_model *model);
-const char *r2_model_precision(const struct r2_model *model);
+const char *r2_model_precision(const struct r2_model *model); /* that it is computed in */
+
+/* What whoever runs the model should know: where it is not computed as model.json asks, and why.
+   NULL: nothing. */
+const char *r2_model_note(const struct r2_model *model);
 size_t r2_model_head_count(const struct r2_model *model);
 
 /* Task of head i: its route, its metric label, its key in /analyze. */

@@ -34,6 +34,7 @@ struct r2_model {
     atomic_uint references;
     struct r2_model_file file;
     struct r2_backbone_options backbone;
+    char note[128]; /* "" = none */
     enum r2_dialect dialect;
     struct r2_weight_files files;
     struct r2_weights weights; /* of the trunk */

@@ -51,6 +51,8 @@ static enum r2_status load(struct r2_loader *loader, struct r2_error *err)
            R2_LOG_TEXT("arch", r2_model_arch(model)),
            R2_LOG_TEXT("precision", r2_model_precision(model)),
            R2_LOG_MS("ms", r2_ns_to_ms(r2_clock_ns() - start_ns)));
+    if (r2_model_note(model))
+        r2_log(R2_LOG_WARN, "model", R2_LOG_TEXT("note", r2_model_note(model)));
     enum r2_status status = r2_runner_create(&runner, err);
     if (status == R2_OK) status = warm(loader, model, runner, &run_ns, err);
     r2_runner_destroy(runner);

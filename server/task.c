@@ -21,6 +21,8 @@ enum r2_status r2_task_init(struct r2_task *task, const struct r2_settings *sett
     r2_cpus_read(&cpus);
     task->shares = r2_shares_plan(settings, cpus.usable);
     enum r2_status status = r2_model_load(settings->model, &options, &task->model, err);
+    if (status == R2_OK && r2_model_note(task->model))
+        fprintf(stderr, "res2netd: %s\n", r2_model_note(task->model));
     if (status == R2_OK) status = r2_work_init(&task->work, task->model, err);
     if (status == R2_OK) status = select_heads(&task->work, heads, err);
     task->work.threads = task->shares.threads_alone;

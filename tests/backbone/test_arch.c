@@ -228,8 +228,9 @@ Test(arch, refusals)
                    "weights: has 0 items, needs 1..64");
     expect_refused("\"arch\": \"res2net50\", \"weights\": \"w\", \"wieghts\": \"v\"", R2_INVALID,
                    "unknown key \"wieghts\", did you mean \"weights\"?");
-    expect_refused("\"arch\": \"res2net50\", \"weights\": \"w\", \"precision\": \"bf16\"",
-                   R2_INVALID, "precision: \"bf16\" is not one of f32");
+    expect_refused("\"arch\": \"res2net50\", \"weights\": \"w\", \"precision\": \"bf-16\"",
+                   R2_INVALID,
+                   "precision: \"bf-16\" is not one of f32, bf16, int8, did you mean \"bf16\"?");
     expect_refused("\"arch\": \"res2net50\", \"weights\": \"w\", \"bn_eps\": 0", R2_INVALID,
                    "bn_eps: 0 is not in 1e-12..1");
     expect_refused("\"arch\": \"res2net50\", \"weights\": \"w\", \"dialect\": \"paddle\"",

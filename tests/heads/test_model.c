@@ -229,6 +229,44 @@ Test(model, head_with_its_own_weights)
 /* --- what it is ---------------------------------------------------------------------------------
  */
 
+/* A precision that the engine lacks is no reason to refuse, but nobody is told that it is there. */
+Test(model, another_precision_is_computed_in_f32_and_noted)
+{
+    static const char *const asked[] = {"f32", "bf16", "int8"};
+    struct fixture fixture = fixture_open();
+    for (size_t i = 0; i < sizeof asked / sizeof *asked; i++) {
+        struct r2_error err = {0};
+        struct r2_model *model = NULL;
+        json_t *json = NULL, *report = NULL;
+        char backbone[512], note[128];
+        snprintf(backbone, sizeof backbone,
+                 "\"backbone\": {" MODEL_DIR_ARCH
+                 ", \"weights\": \"trunk.safetensors\", \"precision\": \"%s\"}",
+                 asked[i]);
+        snprintf(note, sizeof note,
+                 "model.json asks for precision %s, which the engine does not compute; f32 is used",
+                 asked[i]);
+        const char *expected = i ? note : "none", *is;
+        ASSERT_OK(fixture_load(&fixture, backbone, ONE, &model, &err), err);
+        is = r2_model_note(model);
+        cr_expect_str_eq(is ? is : "none", expected);
+        cr_expect_str_eq(r2_model_precision(model), "f32");
+        ASSERT_OK(r2_model_describe(model, &json, &err), err);
+        ASSERT_OK(r2_model_report(model, 1, &report, &err), err);
+        is = json_string_value(json_object_get(json, "note"));
+        cr_expect_str_eq(is ? is : "none", expected, "models: %s", is);
+        is = json_string_value(json_object_get(report, "note"));
+        cr_expect_str_eq(is ? is : "none", expected, "check: %s", is);
+        cr_expect_str_eq(json_string_value(json_object_get(report, "precision")), "f32");
+        json_t *described = json_object_get(json_object_get(json, "backbone"), "precision");
+        cr_expect_str_eq(json_string_value(described), "f32");
+        json_decref(json);
+        json_decref(report);
+        r2_model_unref(model);
+    }
+    fixture_close(&fixture);
+}
+
 Test(model, tells_what_it_is)
 {
     struct r2_error err = {0};
