@@ -1,6 +1,7 @@
 #include "base/log.h"
 
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -15,10 +16,8 @@ static const char *const level_names[R2_LOG_LEVEL_COUNT] = {
     [R2_LOG_ERROR] = "error",
 };
 
-static struct {
-    enum r2_log_level level;
-    enum r2_log_format format;
-} log_state = {R2_LOG_INFO, R2_LOG_AS_TEXT};
+/* Atomic: a reload changes them while other threads log. */
+static atomic_int log_level = R2_LOG_INFO, log_format = R2_LOG_AS_TEXT;
 
 /* A line that grows piece by piece; a piece that does not fit is refused whole. */
 struct line {
@@ -31,13 +30,13 @@ enum { RESERVE = 8, LONGEST_VALUE = 1024 };
 
 void r2_log_setup(enum r2_log_level level, enum r2_log_format format)
 {
-    log_state.level = level;
-    log_state.format = format;
+    atomic_store(&log_level, (int)level);
+    atomic_store(&log_format, (int)format);
 }
 
 bool r2_log_shows(enum r2_log_level level)
 {
-    return level >= log_state.level;
+    return (int)level >= atomic_load(&log_level);
 }
 
 static bool add(struct line *line, const char *piece)
@@ -121,7 +120,7 @@ void r2_log_fields(enum r2_log_level level, const char *event, const struct r2_l
     if (!r2_log_shows(level)) return;
     clock_gettime(CLOCK_REALTIME, &now);
     int64_t time_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-    size_t size = r2_log_line(line, log_state.format, time_ns, level, event, fields);
+    size_t size = r2_log_line(line, atomic_load(&log_format), time_ns, level, event, fields);
     line[size++] = '\n';
     /* A log that nobody can take (a full disk, a closed pipe) must not stop the service. */
     ssize_t written = write(STDERR_FILENO, line, size);
