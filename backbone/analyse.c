@@ -7,7 +7,18 @@
    where channels are no multiple of 16: tests/backbone/test_plan.c. */
 enum { WINOGRAD_CHANNELS = 12, WINOGRAD_PIXELS = 12 * 12 };
 
-/* A slice stands in its root's memory, so a read of it is a read of the root. */
+bool r2_lowering_joins_sum(const struct r2_lowering *lower, const struct r2_node *node)
+{
+    const struct r2_value_state *state = &lower->values[node->output];
+    if (node->op != R2_OP_RESIZE || state->uses != 1 || state->last_read == SIZE_MAX) return false;
+    const struct r2_node *sum = &lower->graph->nodes[state->last_use];
+    if (sum->op != R2_OP_ADD) return false;
+    r2_value other = sum->inputs[sum->inputs[0] == node->output];
+    return lower->graph->nodes[lower->values[other].producer].op != R2_OP_RESIZE;
+}
+
+/* A slice stands in its root's memory, so a read of it is a read of the root; what is resized on
+   the way to a sum is read by the sum. */
 static void find_aliases(struct r2_lowering *lower)
 {
     const struct r2_graph *graph = lower->graph;
@@ -22,7 +33,8 @@ static void find_aliases(struct r2_lowering *lower)
         const struct r2_node *node = &graph->nodes[n];
         for (uint32_t i = 0; i < node->input_count; i++) {
             size_t *last = &lower->values[node->inputs[i]].last_read;
-            size_t read = node->op == R2_OP_SLICE ? lower->values[node->output].last_read : n;
+            bool later = node->op == R2_OP_SLICE || r2_lowering_joins_sum(lower, node);
+            size_t read = later ? lower->values[node->output].last_read : n;
             if (*last < read) *last = read;
         }
     }
@@ -66,14 +78,15 @@ static bool may_overwrite(const struct r2_lowering *lower, r2_value slice, r2_va
     case R2_OP_ADD: /* can be written while it reads the slice: cell by cell */
         return old->last_read < producer || (at == begin && stop == end);
     case R2_OP_POOL: /* likewise, but reads the cells around */
+    case R2_OP_RESIZE:
     case R2_OP_GLOBAL_POOL: return old->last_read < producer;
     default: /* computed elsewhere and copied later */ return true;
     }
 }
 
 /* Which convolutions run as Winograd's, by rule and not by timing: 3x3 of stride 1 that are large
-   enough and take no residual sum. What they read and write stands in blocks; where a slice has to
-   be copied for a convolution anyway, that costs nothing. */
+   enough, of one picture. What they read and write stands in blocks; where a slice has to be copied
+   for a convolution anyway, that costs nothing. */
 static enum r2_status choose_winograd(struct r2_lowering *lower, struct r2_error *err)
 {
     const struct r2_graph *graph = lower->graph;
@@ -81,9 +94,10 @@ static enum r2_status choose_winograd(struct r2_lowering *lower, struct r2_error
         const struct r2_node *node = &graph->nodes[n];
         const struct r2_conv *conv = &node->conv;
         if (node->op != R2_OP_CONV || conv->kernel != 3 || conv->stride != 1 || conv->pad != 1 ||
-            conv->dilation != 1 || conv->groups != 1 || !conv->relu)
+            conv->dilation != 1 || conv->groups != 1 || lower->plan->shape.batch != 1)
             continue;
         struct r2_conv_shape shape = {.conv = *conv,
+                                      .batch = 1,
                                       .in = graph->channels[node->inputs[0]],
                                       .src = lower->extents[node->inputs[0]],
                                       .dst = lower->extents[node->output]};

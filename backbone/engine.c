@@ -157,8 +157,8 @@ enum r2_status r2_primitive_conv(const struct r2_conv_shape *shape, struct r2_pr
     const dnnl_dim_t in = shape->in, out = conv->out, groups = conv->groups, k = conv->kernel;
     const bool grouped = groups > 1;
     const dnnl_dims_t bias = {out};
-    const dnnl_dims_t src = {1, in, shape->src.height, shape->src.width};
-    const dnnl_dims_t dst = {1, out, shape->dst.height, shape->dst.width};
+    const dnnl_dims_t src = {shape->batch, in, shape->src.height, shape->src.width};
+    const dnnl_dims_t dst = {shape->batch, out, shape->dst.height, shape->dst.width};
     const dnnl_dims_t dense = {out, in, k, k};
     const dnnl_dims_t group = {groups, out / groups, in / groups, k, k};
     const dnnl_dims_t stride = {conv->stride, conv->stride};
@@ -216,22 +216,30 @@ enum r2_status r2_primitive_winograd(const struct r2_conv_shape *shape, struct r
     return R2_OK;
 }
 
-enum r2_status r2_primitive_linear(uint32_t in, uint32_t out, struct r2_primitive **ret,
+/* The weights are reordered from the flattened [in, window] to what channels-last maps want. */
+enum r2_status r2_primitive_linear(const struct r2_linear_shape *shape, struct r2_primitive **ret,
                                    struct r2_error *err)
 {
-    const dnnl_dims_t src = {1, in}, dst = {1, out}, weights = {out, in}, bias = {out};
+    const struct r2_linear *linear = &shape->linear;
+    const dnnl_dim_t batch = shape->batch, in = shape->in, out = linear->out;
+    const dnnl_dim_t height = linear->window.height, width = linear->window.width;
+    const int rank = height * width > 1 ? 4 : 2;
+    const dnnl_dims_t src = {batch, in, height, width}, dst = {batch, out};
+    const dnnl_dims_t weights = {out, in, height, width}, bias = {out};
     dnnl_engine_t engine = engine_get();
     dnnl_primitive_attr_t attr = NULL;
     md_handle md[4] = {NULL};
     struct r2_primitive *primitive;
 
     R2_TRY(r2_alloc(1, sizeof *primitive, "linear layer", &primitive, err));
-    dnnl_status_t status = make_attr(false, false, &attr);
-    if (status == dnnl_success) status = md_create(&md[0], 2, src, dnnl_nc);
-    if (status == dnnl_success) status = md_create(&md[1], 2, weights, dnnl_format_tag_any);
+    dnnl_status_t status = make_attr(false, linear->relu, &attr);
+    if (status == dnnl_success)
+        status = md_create(&md[0], rank, src, rank == 4 ? dnnl_nhwc : dnnl_nc);
+    if (status == dnnl_success) status = md_create(&md[1], rank, weights, dnnl_format_tag_any);
     if (status == dnnl_success) status = md_create(&md[2], 1, bias, dnnl_x);
     if (status == dnnl_success) status = md_create(&md[3], 2, dst, dnnl_nc);
-    if (status == dnnl_success) status = md_create(&primitive->plain, 2, weights, dnnl_oi);
+    if (status == dnnl_success)
+        status = md_create(&primitive->plain, rank, weights, rank == 4 ? dnnl_oihw : dnnl_oi);
     if (status == dnnl_success) status = linear_pd(&primitive->pd, engine, md, attr);
     for (size_t i = 0; i < 4; i++) md_free(md[i]);
     if (attr) dnnl_primitive_attr_destroy(attr);

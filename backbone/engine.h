@@ -2,7 +2,7 @@
  * oneDNN primitives behind a small interface: the only place that knows oneDNN, and so the only
  * place that knows how its generations 2.x (Debian 12) and 3.x (Debian 13) differ.
  *
- * Feature maps are f32, channels-last, batch 1: [height, width, channels], dense. Primitives are
+ * Feature maps are f32, channels-last: [batch, height, width, channels], dense. Primitives are
  * immutable and shared between threads (scratchpads belong to the caller); a call binds one to
  * memory and belongs to one thread. A primitive is made for the number of threads that
  * r2_threads_use set before, and must run with the same.
@@ -28,13 +28,14 @@ const char *r2_engine_isa(void);
 
 struct r2_conv_shape {
     struct r2_conv conv; /* names unused */
-    uint32_t in;         /* channels */
+    uint32_t batch;
+    uint32_t in; /* channels */
     struct r2_extent src, dst;
     bool sum; /* adds to what dst holds before the ReLU */
 };
 
 /* A 3x3 convolution of stride 1 by Winograd's algorithm, F(4x4, 3x3), where this oneDNN and
-   processor have it: about twice as fast, for maps in blocks of 16 channels, [channels / 16,
+   processor have it: about twice as fast, for one picture in blocks of 16 channels, [channels / 16,
    height, width, 16], padded with zeros. *ret is NULL when it cannot be had. Source: Lavin and
    Gray, "Fast Algorithms for Convolutional Neural Networks", 2016. */
 enum r2_status r2_primitive_winograd(const struct r2_conv_shape *shape, struct r2_primitive **ret,
@@ -43,8 +44,14 @@ enum r2_status r2_primitive_winograd(const struct r2_conv_shape *shape, struct r
 enum r2_status r2_primitive_conv(const struct r2_conv_shape *shape, struct r2_primitive **ret,
                                  struct r2_error *err);
 
-/* dst [out] = weights [out, in] * src [in] + bias [out] */
-enum r2_status r2_primitive_linear(uint32_t in, uint32_t out, struct r2_primitive **ret,
+struct r2_linear_shape {
+    struct r2_linear linear; /* name unused */
+    uint32_t batch;
+    uint32_t in; /* channels */
+};
+
+/* src [batch, window, in] to dst [batch, out]. */
+enum r2_status r2_primitive_linear(const struct r2_linear_shape *shape, struct r2_primitive **ret,
                                    struct r2_error *err);
 void r2_primitive_destroy(struct r2_primitive *primitive);
 
@@ -61,7 +68,7 @@ enum r2_status r2_weights_format_clone(const struct r2_weights_format *format,
                                        struct r2_weights_format **ret, struct r2_error *err);
 void r2_weights_format_destroy(struct r2_weights_format *format);
 
-/* Reorders plain weights, [out, in / groups, k, k] or [out, in], into `packed`. */
+/* Reorders plain weights, [out, in / groups, k, k] or [out, in, window], into `packed`. */
 enum r2_status r2_primitive_pack(const struct r2_primitive *primitive, const float *plain,
                                  void *packed, struct r2_error *err);
 

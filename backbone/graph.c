@@ -156,11 +156,28 @@ r2_value r2_graph_add(struct r2_graph *graph, r2_value a, r2_value b, bool relu)
     return append(graph, &node, r2_graph_channels(graph, a));
 }
 
-r2_value r2_graph_linear(struct r2_graph *graph, r2_value x, const char *name, uint32_t out)
+r2_value r2_graph_resize(struct r2_graph *graph, r2_value x, r2_value like,
+                         enum r2_sampling sampling)
 {
-    struct r2_node node = {.op = R2_OP_LINEAR, .input_count = 1, .inputs = {x}};
-    if (!x || !set_name(graph, &node, node.name, name)) return 0;
-    return append(graph, &node, out);
+    struct r2_node node = {
+        .op = R2_OP_RESIZE, .input_count = 1, .inputs = {x}, .like = like, .sampling = sampling};
+    if (!x || !like) return 0;
+    if (like >= graph->value_count)
+        return refuse(graph, &node, "takes the size of a value that does not exist");
+    return append(graph, &node, r2_graph_channels(graph, x));
+}
+
+r2_value r2_graph_linear(struct r2_graph *graph, r2_value x, const struct r2_linear *linear)
+{
+    struct r2_node node = {.op = R2_OP_LINEAR, .input_count = 1, .inputs = {x}, .linear = *linear};
+    struct r2_linear *own = &node.linear;
+    if (!x || !set_name(graph, &node, node.name, linear->name)) return 0;
+    own->name = NULL;
+    if (!own->window.height && !own->window.width) own->window = (struct r2_extent){1, 1};
+    uint64_t cells = (uint64_t)own->window.height * own->window.width;
+    if (!cells || cells > (1u << 24) / r2_graph_channels(graph, x))
+        return refuse(graph, &node, "reads no elements, or over 2^24 of them");
+    return append(graph, &node, own->out);
 }
 
 void r2_graph_output(struct r2_graph *graph, r2_value value, const char *name)
@@ -221,6 +238,7 @@ static struct r2_extent node_extent(const struct r2_node *node, const struct r2_
                              node->pool.ceil);
     case R2_OP_GLOBAL_POOL:
     case R2_OP_LINEAR: return (struct r2_extent){1, 1};
+    case R2_OP_RESIZE: return extents[node->like];
     default: return in;
     }
 }
@@ -240,10 +258,11 @@ enum r2_status r2_graph_extents(const struct r2_graph *graph, struct r2_extent i
             return r2_fail(err, R2_INVALID, "a picture of %u x %u is too large for layer %zu '%s'",
                            input.width, input.height, i, node->name);
         struct r2_extent in = ret[node->inputs[0]];
-        if (node->op == R2_OP_LINEAR && (in.height != 1 || in.width != 1))
+        struct r2_extent window = node->linear.window;
+        if (node->op == R2_OP_LINEAR && (in.height != window.height || in.width != window.width))
             return r2_fail(err, R2_INVALID,
-                           "layer %zu '%s' reads %u x %u cells, a linear layer takes one", i,
-                           node->name, in.width, in.height);
+                           "layer %zu '%s' reads %u x %u cells, its weights are for %u x %u", i,
+                           node->name, in.width, in.height, window.width, window.height);
         for (uint32_t k = 1; k < node->input_count; k++) {
             struct r2_extent other = ret[node->inputs[k]];
             if (other.height != out.height || other.width != out.width)
@@ -261,7 +280,8 @@ uint64_t r2_graph_macs(const struct r2_graph *graph, const struct r2_node *node,
     struct r2_extent out = extents[node->output];
     uint64_t in = r2_graph_channels(graph, node->inputs[0]);
     uint64_t outputs = (uint64_t)graph->channels[node->output] * out.height * out.width;
-    if (node->op == R2_OP_LINEAR) return outputs * in;
+    if (node->op == R2_OP_LINEAR)
+        return outputs * in * node->linear.window.height * node->linear.window.width;
     if (node->op != R2_OP_CONV) return 0;
     return outputs * (in / node->conv.groups) * node->conv.kernel * node->conv.kernel;
 }

@@ -1,10 +1,10 @@
 /*
  * A network as a list of calls on value ids: what is computed, not how.
  *
- * A value is a feature map [channels, height, width] of one picture; ids are given in order of
- * creation and 0 is no value. Names are those of the tensors in the weights ("layer1.0.conv1").
- * Layouts, fusion and memory are the plan's business; the graph says only conv, pool, split,
- * concat, add, linear.
+ * A value is a feature map [channels, height, width] of one picture (a batch of pictures is the
+ * plan's business); ids are given in order of creation and 0 is no value. Names are those of the tensors in the weights ("layer1.0.conv1").
+ * Layouts, fusion and memory are the plan's business; the graph says only conv, pool, resize,
+ * split, concat, add, linear.
  *
  * A call that cannot be carried out (no memory, values that do not fit) returns value 0, calls on
  * value 0 return 0, and r2_graph_check tells the first error, so that a network is written without
@@ -28,6 +28,7 @@ enum r2_op {
     R2_OP_CONV,
     R2_OP_POOL,
     R2_OP_GLOBAL_POOL, /* mean over all positions: [channels, 1, 1] */
+    R2_OP_RESIZE,
     R2_OP_SLICE,
     R2_OP_CONCAT,
     R2_OP_ADD,
@@ -58,6 +59,25 @@ struct r2_pool {
     bool ceil; /* output size rounded up, as PyTorch's ceil_mode does it */
 };
 
+/* Height and width of a value for one input size. */
+struct r2_extent {
+    uint32_t height, width;
+};
+
+/* Which cells of the source make one of the result; as torch.nn.functional.interpolate does it. */
+enum r2_sampling {
+    R2_SAMPLE_NEAREST, /* cell floor(i * in / out) */
+};
+
+/* A fully connected layer over all cells of a map. Weight tensor: name.weight [out, in * height *
+   width], each row flattened as [channels, height, width]; name.bias [out]. */
+struct r2_linear {
+    const char *name;
+    uint32_t out;
+    struct r2_extent window; /* cells that the map must have; 0 x 0 is read as 1 x 1 */
+    bool relu;
+};
+
 struct r2_node {
     enum r2_op op;
     uint32_t part; /* 0 = trunk, 1 + i = the nodes of head i; for timing */
@@ -67,8 +87,11 @@ struct r2_node {
     char name[R2_GRAPH_NAME_SIZE], norm[R2_GRAPH_NAME_SIZE]; /* "" = none */
     struct r2_conv conv;                                     /* names are in name, norm */
     struct r2_pool pool;
-    uint32_t first; /* SLICE: first channel */
-    bool relu;      /* ADD */
+    struct r2_linear linear;   /* likewise */
+    enum r2_sampling sampling; /* RESIZE */
+    r2_value like;             /* RESIZE: whose height and width; not read */
+    uint32_t first;            /* SLICE: first channel */
+    bool relu;                 /* ADD */
 };
 
 struct r2_output {
@@ -85,11 +108,6 @@ struct r2_graph {
     size_t output_count, output_capacity;
     uint32_t part;
     struct r2_error error; /* the first one */
-};
-
-/* Height and width of a value for one input size. */
-struct r2_extent {
-    uint32_t height, width;
 };
 
 void r2_graph_init(struct r2_graph *graph);
@@ -111,8 +129,12 @@ r2_value r2_graph_concat(struct r2_graph *graph, const r2_value *values, uint32_
 /* a + b, then max(0, .) with relu. */
 r2_value r2_graph_add(struct r2_graph *graph, r2_value a, r2_value b, bool relu);
 
-/* x [in, 1, 1] times name.weight [out, in] plus name.bias [out]. */
-r2_value r2_graph_linear(struct r2_graph *graph, r2_value x, const char *name, uint32_t out);
+/* x in the height and width of `like`, whose cells do not matter. */
+r2_value r2_graph_resize(struct r2_graph *graph, r2_value x, r2_value like,
+                         enum r2_sampling sampling);
+
+/* weight * x + bias, then max(0, .) with relu: [out, 1, 1]. */
+r2_value r2_graph_linear(struct r2_graph *graph, r2_value x, const struct r2_linear *linear);
 
 /* Makes a value readable after a run, under this name. */
 void r2_graph_output(struct r2_graph *graph, r2_value value, const char *name);

@@ -150,8 +150,7 @@ void r2_map_add(struct r2_map sum, struct r2_map a, struct r2_map b, struct r2_m
 struct pool_job {
     struct r2_map dst, src;
     const struct r2_pool *pool;
-    struct r2_extent out, in;
-    size_t channels;
+    struct r2_map_size size;
 };
 
 /* The cells [begin, end) of one axis that a window covers inside the picture. */
@@ -167,16 +166,18 @@ static struct window window_at(size_t index, const struct r2_pool *pool, size_t 
     return (struct window){begin, end < size ? end : size};
 }
 
-R2_VECTOR_CLONES static void pool_cell(float *restrict dst, const struct pool_job *job,
-                                       struct window rows, struct window columns)
+/* `picture` is what the window looks at. */
+R2_VECTOR_CLONES static void pool_cell(float *restrict dst, const float *picture,
+                                       const struct pool_job *job, struct window rows,
+                                       struct window columns)
 {
-    const size_t channels = job->channels, pitch = job->src.pitch;
+    const size_t channels = job->size.channels, pitch = job->src.pitch;
     const bool max = job->pool->kind == R2_POOL_MAX;
     size_t cells = (rows.end - rows.begin) * (columns.end - columns.begin);
     for (size_t c = 0; c < channels; c++) dst[c] = max ? -FLT_MAX : 0;
     for (size_t y = rows.begin; y < rows.end; y++) {
         for (size_t x = columns.begin; x < columns.end; x++) {
-            const float *restrict src = job->src.data + (y * job->in.width + x) * pitch;
+            const float *restrict src = picture + (y * job->size.in.width + x) * pitch;
             if (max) {
                 for (size_t c = 0; c < channels; c++) dst[c] = src[c] > dst[c] ? src[c] : dst[c];
             } else {
@@ -190,31 +191,104 @@ R2_VECTOR_CLONES static void pool_cell(float *restrict dst, const struct pool_jo
     for (size_t c = 0; c < channels; c++) dst[c] *= scale;
 }
 
+/* Rows of all pictures, counted through. */
 static void pool_range(const void *data, size_t begin, size_t end)
 {
     const struct pool_job *job = data;
-    for (size_t y = begin; y < end; y++) {
-        struct window rows = window_at(y, job->pool, job->in.height);
-        for (size_t x = 0; x < job->out.width; x++)
-            pool_cell(job->dst.data + (y * job->out.width + x) * job->dst.pitch, job, rows,
-                      window_at(x, job->pool, job->in.width));
+    const struct r2_extent out = job->size.out, in = job->size.in;
+    for (size_t row = begin; row < end; row++) {
+        const size_t n = row / out.height;
+        const float *picture = job->src.data + n * in.height * in.width * job->src.pitch;
+        struct window rows = window_at(row % out.height, job->pool, in.height);
+        for (size_t x = 0; x < out.width; x++)
+            pool_cell(job->dst.data + (row * out.width + x) * job->dst.pitch, picture, job, rows,
+                      window_at(x, job->pool, in.width));
     }
+}
+
+static size_t out_floats(const struct r2_map_size *size)
+{
+    return size->batch * size->out.height * size->out.width * size->channels;
 }
 
 void r2_map_pool(struct r2_map dst, struct r2_map src, const struct r2_pool *pool,
-                 struct r2_extent out, struct r2_extent in, size_t channels)
+                 const struct r2_map_size *size)
 {
-    struct pool_job job = {dst, src, pool, out, in, channels};
-    run_ranges(pool_range, &job, out.height, (size_t)out.height * out.width * channels);
+    struct pool_job job = {dst, src, pool, *size};
+    run_ranges(pool_range, &job, size->batch * size->out.height, out_floats(size));
 }
 
-R2_VECTOR_CLONES void r2_map_mean(float *dst, struct r2_map src, size_t pixels, size_t channels)
+R2_VECTOR_CLONES static void mean_pixels(float *restrict dst, const float *restrict src,
+                                         size_t pitch, size_t pixels, size_t channels)
 {
     for (size_t c = 0; c < channels; c++) dst[c] = 0;
-    for (size_t p = 0; p < pixels; p++) {
-        const float *map = src.data + p * src.pitch;
-        for (size_t c = 0; c < channels; c++) dst[c] += map[c];
-    }
+    for (size_t p = 0; p < pixels; p++)
+        for (size_t c = 0; c < channels; c++) dst[c] += src[p * pitch + c];
     const float scale = 1.0f / (float)pixels;
     for (size_t c = 0; c < channels; c++) dst[c] *= scale;
+}
+
+void r2_map_mean(struct r2_map dst, struct r2_map src, const struct r2_map_size *size)
+{
+    const size_t pixels = (size_t)size->in.height * size->in.width;
+    for (size_t n = 0; n < size->batch; n++)
+        mean_pixels(dst.data + n * dst.pitch, src.data + n * pixels * src.pitch, src.pitch, pixels,
+                    size->channels);
+}
+
+struct resize_job {
+    struct r2_map dst, src, other; /* other.data may be NULL */
+    struct r2_map_size size;
+    enum r2_sampling sampling;
+    bool relu;
+};
+
+/* The cell of a source of `in` cells that cell i of `out` shows: PyTorch's rule, in its
+   precision. */
+static size_t nearest_cell(size_t i, size_t out, size_t in)
+{
+    size_t cell = (size_t)((float)i * ((float)in / (float)out));
+    return cell < in ? cell : in - 1;
+}
+
+R2_VECTOR_CLONES static void resize_pixel(const struct resize_job *job, size_t to, size_t from)
+{
+    const size_t channels = job->size.channels;
+    for (size_t c = 0; c < channels; c += R2_MAP_BLOCK) {
+        const size_t block = c / R2_MAP_BLOCK;
+        const size_t count = channels - c < R2_MAP_BLOCK ? channels - c : R2_MAP_BLOCK;
+        struct move_cell cell = {
+            .sum = job->other.data ? at(&job->dst, to, block) : NULL,
+            .copy = job->other.data ? NULL : at(&job->dst, to, block),
+            .a = job->other.data ? at(&job->other, to, block) : NULL,
+            .b = at(&job->src, from, block),
+            .relu = job->relu,
+        };
+        if (count == R2_MAP_BLOCK) {
+            move16(&cell, 0);
+            continue;
+        }
+        move_rest(&cell, count);
+        clear_padding(&job->dst, cell.sum ? cell.sum : cell.copy, count);
+    }
+}
+
+static void resize_range(const void *data, size_t begin, size_t end)
+{
+    const struct resize_job *job = data;
+    const struct r2_extent out = job->size.out, in = job->size.in;
+    for (size_t row = begin; row < end; row++) {
+        const size_t n = row / out.height;
+        const size_t y = n * in.height + nearest_cell(row % out.height, out.height, in.height);
+        for (size_t x = 0; x < out.width; x++)
+            resize_pixel(job, row * out.width + x,
+                         y * in.width + nearest_cell(x, out.width, in.width));
+    }
+}
+
+void r2_map_resize(struct r2_map dst, struct r2_map src, struct r2_map other,
+                   enum r2_sampling sampling, const struct r2_map_size *size, bool relu)
+{
+    struct resize_job job = {dst, src, other, *size, sampling, relu};
+    run_ranges(resize_range, &job, size->batch * size->out.height, out_floats(size));
 }

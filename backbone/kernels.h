@@ -34,11 +34,23 @@ void r2_map_copy(struct r2_map dst, struct r2_map src, size_t pixels, size_t cha
 void r2_map_add(struct r2_map sum, struct r2_map a, struct r2_map b, struct r2_map copy,
                 size_t pixels, size_t channels, bool relu);
 
-/* Pooling of src [in.height, in.width] to dst [out.height, out.width], both channels-last. */
-void r2_map_pool(struct r2_map dst, struct r2_map src, const struct r2_pool *pool,
-                 struct r2_extent out, struct r2_extent in, size_t channels);
+/* What kernels that look around read and write: a batch of pictures, one after the other. */
+struct r2_map_size {
+    size_t batch;
+    struct r2_extent out, in; /* of one picture of dst and src */
+    size_t channels;
+};
 
-/* dst [channels] = mean over the pixels of src, channels-last. */
-void r2_map_mean(float *dst, struct r2_map src, size_t pixels, size_t channels);
+/* Pooling, both maps channels-last. */
+void r2_map_pool(struct r2_map dst, struct r2_map src, const struct r2_pool *pool,
+                 const struct r2_map_size *size);
+
+/* dst [batch, channels] = mean over the pixels of each picture, both maps channels-last. */
+void r2_map_mean(struct r2_map dst, struct r2_map src, const struct r2_map_size *size);
+
+/* dst = src resized, plus `other` (of the size of dst) when other.data is not NULL, max(0, .) with
+   relu. dst may be `other`. Padding as in r2_map_copy. */
+void r2_map_resize(struct r2_map dst, struct r2_map src, struct r2_map other,
+                   enum r2_sampling sampling, const struct r2_map_size *size, bool relu);
 
 #endif

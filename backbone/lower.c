@@ -4,177 +4,13 @@
 #include "backbone/lowering.h"
 #include "base/memory.h"
 
-static enum r2_status new_buffer(struct r2_plan *plan, struct r2_plan_buffer buffer,
-                                 struct r2_plan_view *ret, struct r2_error *err)
+/* In whose memory a reader of this value looks. */
+static r2_value read_root(const struct r2_lowering *lower, r2_value value)
 {
-    if (plan->buffer_count == plan->buffer_capacity) {
-        size_t wanted = plan->buffer_capacity ? 2 * plan->buffer_capacity : 64;
-        void *grown = reallocarray(plan->buffers, wanted, sizeof *plan->buffers);
-        if (!grown) return r2_fail(err, R2_NO_MEMORY, "plan: no memory for %zu buffers", wanted);
-        plan->buffers = grown;
-        plan->buffer_capacity = wanted;
-    }
-    buffer.first_step = SIZE_MAX;
-    plan->buffers[plan->buffer_count] = buffer;
-    *ret = (struct r2_plan_view){(uint32_t)plan->buffer_count++, 0};
-    return R2_OK;
+    const struct r2_node *producer = &lower->graph->nodes[lower->values[value].producer];
+    if (r2_lowering_joins_sum(lower, producer)) value = producer->inputs[0];
+    return lower->values[value].root;
 }
-
-static enum r2_status add_buffer(struct r2_lowering *lower, r2_value value, bool blocked,
-                                 struct r2_plan_view *ret, struct r2_error *err)
-{
-    return new_buffer(lower->plan,
-                      (struct r2_plan_buffer){.pixels = r2_value_pixels(lower, value),
-                                              .channels = lower->graph->channels[value],
-                                              .blocked = blocked},
-                      ret, err);
-}
-
-static void touch(struct r2_plan *plan, struct r2_plan_view view)
-{
-    if (!r2_is_view(view)) return;
-    struct r2_plan_buffer *buffer = &plan->buffers[view.buffer];
-    if (buffer->first_step > plan->step_count) buffer->first_step = plan->step_count;
-    buffer->last_step = plan->step_count;
-}
-
-/* Appends a step; its primitive becomes the plan's also on failure. */
-static enum r2_status add_step(struct r2_lowering *lower, struct r2_plan_step step,
-                               struct r2_error *err)
-{
-    struct r2_plan *plan = lower->plan;
-    if (plan->step_count == plan->step_capacity) {
-        size_t wanted = plan->step_capacity ? 2 * plan->step_capacity : 128;
-        void *grown = reallocarray(plan->steps, wanted, sizeof *plan->steps);
-        if (!grown) {
-            r2_primitive_destroy(step.primitive);
-            return r2_fail(err, R2_NO_MEMORY, "plan: no memory for %zu steps", wanted);
-        }
-        plan->steps = grown;
-        plan->step_capacity = wanted;
-    }
-    step.part = lower->part;
-    touch(plan, step.dst);
-    touch(plan, step.src);
-    touch(plan, step.other);
-    touch(plan, step.copy);
-    plan->steps[plan->step_count++] = step;
-    return R2_OK;
-}
-
-static enum r2_status add_copy(struct r2_lowering *lower, struct r2_plan_view dst,
-                               struct r2_plan_view src, r2_value value, struct r2_error *err)
-{
-    return add_step(lower,
-                    (struct r2_plan_step){.kind = R2_STEP_COPY,
-                                          .label = "copy",
-                                          .dst = dst,
-                                          .src = src,
-                                          .other = R2_NO_VIEW,
-                                          .copy = R2_NO_VIEW,
-                                          .channels = lower->graph->channels[value],
-                                          .pixels = r2_value_pixels(lower, value)},
-                    err);
-}
-
-/* The value as a dense channels-last map, copied there if it is a slice or in blocks; the copy
-   serves later readers too. */
-static enum r2_status make_dense(struct r2_lowering *lower, r2_value value,
-                                 struct r2_plan_view *ret, struct r2_error *err)
-{
-    struct r2_value_state *state = &lower->values[value];
-    if (!r2_is_view(state->dense)) {
-        const struct r2_plan_buffer *buffer = &lower->plan->buffers[state->view.buffer];
-        if (!buffer->blocked && buffer->channels == lower->graph->channels[value]) {
-            state->dense = state->view;
-        } else {
-            R2_TRY(add_buffer(lower, value, false, &state->dense, err));
-            R2_TRY(add_copy(lower, state->dense, state->view, value, err));
-        }
-    }
-    *ret = state->dense;
-    return R2_OK;
-}
-
-/* The value in blocks of 16 channels, likewise. */
-static enum r2_status make_blocks(struct r2_lowering *lower, r2_value value,
-                                  struct r2_plan_view *ret, struct r2_error *err)
-{
-    struct r2_value_state *state = &lower->values[value];
-    if (!r2_is_view(state->blocks)) {
-        if (lower->plan->buffers[state->view.buffer].blocked) {
-            state->blocks = state->view;
-        } else {
-            R2_TRY(add_buffer(lower, value, true, &state->blocks, err));
-            R2_TRY(add_copy(lower, state->blocks, state->view, value, err));
-        }
-    }
-    *ret = state->blocks;
-    return R2_OK;
-}
-
-/* The value channels-last, dense or a slice. */
-static enum r2_status make_channels_last(struct r2_lowering *lower, r2_value value,
-                                         struct r2_plan_view *ret, struct r2_error *err)
-{
-    const struct r2_value_state *state = &lower->values[value];
-    if (lower->plan->buffers[state->view.buffer].blocked) return make_dense(lower, value, ret, err);
-    *ret = state->view;
-    return R2_OK;
-}
-
-/* Where a kernel of ours writes a value: into its slice of a concat when only that reads it. */
-static enum r2_status choose_target(struct r2_lowering *lower, r2_value value, struct r2_error *err)
-{
-    struct r2_value_state *state = &lower->values[value];
-    if (r2_is_view(state->place) && state->uses == 1) {
-        state->view = state->place;
-        state->placed = true;
-        return R2_OK;
-    }
-    return add_buffer(lower, value, false, &state->view, err);
-}
-
-/* --- the places of concatenated values --- */
-
-/* Gives the inputs of a concat their places in `target`. */
-static void set_places(struct r2_lowering *lower, size_t concat, struct r2_plan_view target)
-{
-    const struct r2_node *node = &lower->graph->nodes[concat];
-    uint32_t at = 0;
-    for (uint32_t i = 0; i < node->input_count; i++) {
-        struct r2_value_state *state = &lower->values[node->inputs[i]];
-        if (!r2_is_view(state->place)) state->place = (struct r2_plan_view){target.buffer, at};
-        at += lower->graph->channels[node->inputs[i]];
-    }
-}
-
-/* Before the first input of a concat is computed its buffer must exist: prepared at the producer of
-   the in-place source, or at the first input's producer. */
-static enum r2_status prepare_concats(struct r2_lowering *lower, size_t n, struct r2_error *err)
-{
-    const struct r2_graph *graph = lower->graph;
-    r2_value value = graph->nodes[n].output;
-    for (size_t c = n + 1; c < graph->node_count; c++) {
-        const struct r2_node *node = &graph->nodes[c];
-        if (node->op != R2_OP_CONCAT || r2_is_view(lower->values[node->output].view)) continue;
-        r2_value source = lower->inplace[c];
-        bool first = source == value;
-        for (uint32_t i = 0; !source && i < node->input_count; i++)
-            first |= node->inputs[i] == value;
-        if (!first) continue;
-        struct r2_plan_view target;
-        if (source)
-            target = lower->values[source].view;
-        else
-            R2_TRY(add_buffer(lower, node->output, false, &target, err));
-        lower->values[node->output].view = target;
-        set_places(lower, c, target);
-    }
-    return R2_OK;
-}
-
-/* --- one function an operation --- */
 
 /* The ADD that can follow convolution n inside its primitive, with the other operand; SIZE_MAX if
    none. The sum replaces that operand, so nobody may need it afterwards. */
@@ -191,8 +27,9 @@ static size_t find_fusable_add(const struct r2_lowering *lower, size_t n, r2_val
     if (operand->producer >= n || operand->last_read != state->last_use) return SIZE_MAX;
     for (size_t k = n; k < state->last_use; k++)
         for (uint32_t i = 0; i < graph->nodes[k].input_count; i++)
-            if (lower->values[graph->nodes[k].inputs[i]].root == other) return SIZE_MAX;
-    if (r2_is_view(operand->place) || graph->nodes[operand->producer].op == R2_OP_SLICE ||
+            if (read_root(lower, graph->nodes[k].inputs[i]) == other) return SIZE_MAX;
+    if (!r2_is_view(operand->view) || r2_is_view(operand->place) ||
+        graph->nodes[operand->producer].op == R2_OP_SLICE ||
         graph->nodes[operand->producer].op == R2_OP_INPUT)
         return SIZE_MAX;
     const struct r2_plan_buffer *buffer = &lower->plan->buffers[operand->view.buffer];
@@ -211,7 +48,8 @@ static struct r2_plan_step primitive_step(const struct r2_lowering *lower, size_
                                 .node = n,
                                 .other = R2_NO_VIEW,
                                 .copy = R2_NO_VIEW,
-                                .macs = r2_graph_macs(lower->graph, node, lower->extents)};
+                                .macs = lower->plan->shape.batch *
+                                        r2_graph_macs(lower->graph, node, lower->extents)};
     memcpy(step.name, node->name, sizeof step.name);
     return step;
 }
@@ -220,11 +58,11 @@ static enum r2_status lower_winograd(struct r2_lowering *lower, size_t n, struct
 {
     const struct r2_node *node = &lower->graph->nodes[n];
     struct r2_plan_step step = primitive_step(lower, n, "conv");
-    R2_TRY(make_blocks(lower, node->inputs[0], &step.src, err));
-    R2_TRY(add_buffer(lower, node->output, true, &step.dst, err));
+    R2_TRY(r2_value_blocks(lower, node->inputs[0], &step.src, err));
+    R2_TRY(r2_value_buffer(lower, node->output, true, &step.dst, err));
     lower->values[node->output].view = step.dst;
     step.primitive = R2_TAKE(lower->winograd[n]);
-    return add_step(lower, step, err);
+    return r2_lowering_step(lower, step, err);
 }
 
 /* A 1x1 convolution with a stride reads one pixel of many. Taking those out first costs less than
@@ -236,22 +74,23 @@ static enum r2_status subsample(struct r2_lowering *lower, struct r2_conv_shape 
     struct r2_plan_view dst;
     if (shape->conv.kernel != 1 || shape->conv.stride == 1 || shape->conv.pad) return R2_OK;
     R2_TRY(
-        new_buffer(lower->plan,
-                   (struct r2_plan_buffer){.pixels = (size_t)shape->dst.height * shape->dst.width,
-                                           .channels = shape->in},
-                   &dst, err));
-    R2_TRY(add_step(lower,
-                    (struct r2_plan_step){.kind = R2_STEP_POOL,
-                                          .label = "pool",
-                                          .dst = dst,
-                                          .src = *src,
-                                          .other = R2_NO_VIEW,
-                                          .copy = R2_NO_VIEW,
-                                          .channels = shape->in,
-                                          .pool = pick,
-                                          .out = shape->dst,
-                                          .in = shape->src},
-                    err));
+        r2_lowering_buffer(lower->plan,
+                           (struct r2_plan_buffer){.pixels = (size_t)shape->batch *
+                                                             shape->dst.height * shape->dst.width,
+                                                   .channels = shape->in},
+                           &dst, err));
+    R2_TRY(r2_lowering_step(lower,
+                            (struct r2_plan_step){.kind = R2_STEP_POOL,
+                                                  .label = "pool",
+                                                  .dst = dst,
+                                                  .src = *src,
+                                                  .other = R2_NO_VIEW,
+                                                  .copy = R2_NO_VIEW,
+                                                  .channels = shape->in,
+                                                  .pool = pick,
+                                                  .out = shape->dst,
+                                                  .in = shape->src},
+                            err));
     shape->src = shape->dst;
     shape->conv.stride = 1;
     *src = dst;
@@ -266,13 +105,14 @@ static enum r2_status lower_conv(struct r2_lowering *lower, size_t n, struct r2_
     size_t add = find_fusable_add(lower, n, &other);
     struct r2_conv_shape shape = {
         .conv = node->conv,
+        .batch = lower->plan->shape.batch,
         .in = graph->channels[node->inputs[0]],
         .src = lower->extents[node->inputs[0]],
         .dst = lower->extents[node->output],
         .sum = add != SIZE_MAX,
     };
     struct r2_plan_step step = primitive_step(lower, n, "conv");
-    R2_TRY(make_dense(lower, node->inputs[0], &step.src, err));
+    R2_TRY(r2_value_dense(lower, node->inputs[0], &step.src, err));
     R2_TRY(subsample(lower, &shape, &step.src, err));
     if (add != SIZE_MAX) {
         const struct r2_node *sum = &graph->nodes[add];
@@ -281,24 +121,26 @@ static enum r2_status lower_conv(struct r2_lowering *lower, size_t n, struct r2_
         step.dst = lower->values[other].view;
         lower->values[sum->output].view = step.dst;
     } else {
-        R2_TRY(add_buffer(lower, node->output, false, &step.dst, err));
+        R2_TRY(r2_value_buffer(lower, node->output, false, &step.dst, err));
     }
     lower->values[node->output].view = step.dst;
     if (r2_primitive_conv(&shape, &step.primitive, err) != R2_OK)
         return r2_fail_in(err, "layer '%s'", node->name);
-    return add_step(lower, step, err);
+    return r2_lowering_step(lower, step, err);
 }
 
 static enum r2_status lower_linear(struct r2_lowering *lower, size_t n, struct r2_error *err)
 {
     const struct r2_node *node = &lower->graph->nodes[n];
     struct r2_plan_step step = primitive_step(lower, n, "linear");
-    R2_TRY(make_dense(lower, node->inputs[0], &step.src, err));
-    R2_TRY(add_buffer(lower, node->output, false, &step.dst, err));
+    R2_TRY(r2_value_dense(lower, node->inputs[0], &step.src, err));
+    R2_TRY(r2_value_buffer(lower, node->output, false, &step.dst, err));
     lower->values[node->output].view = step.dst;
-    R2_TRY(r2_primitive_linear(lower->graph->channels[node->inputs[0]],
-                               lower->graph->channels[node->output], &step.primitive, err));
-    return add_step(lower, step, err);
+    const struct r2_linear_shape shape = {.linear = node->linear,
+                                          .batch = lower->plan->shape.batch,
+                                          .in = lower->graph->channels[node->inputs[0]]};
+    R2_TRY(r2_primitive_linear(&shape, &step.primitive, err));
+    return r2_lowering_step(lower, step, err);
 }
 
 static enum r2_status lower_pool(struct r2_lowering *lower, const struct r2_node *node,
@@ -306,22 +148,68 @@ static enum r2_status lower_pool(struct r2_lowering *lower, const struct r2_node
 {
     struct r2_value_state *state = &lower->values[node->output];
     struct r2_plan_view src;
-    R2_TRY(make_channels_last(lower, node->inputs[0], &src, err));
-    R2_TRY(choose_target(lower, node->output, err));
+    R2_TRY(r2_value_channels_last(lower, node->inputs[0], &src, err));
+    R2_TRY(r2_value_target(lower, node->output, err));
     bool mean = node->op == R2_OP_GLOBAL_POOL;
-    return add_step(lower,
-                    (struct r2_plan_step){.kind = mean ? R2_STEP_MEAN : R2_STEP_POOL,
-                                          .label = mean ? "mean" : "pool",
-                                          .dst = state->view,
-                                          .src = src,
-                                          .other = R2_NO_VIEW,
-                                          .copy = R2_NO_VIEW,
-                                          .channels = lower->graph->channels[node->output],
-                                          .pixels = r2_value_pixels(lower, node->inputs[0]),
-                                          .pool = node->pool,
-                                          .out = lower->extents[node->output],
-                                          .in = lower->extents[node->inputs[0]]},
-                    err);
+    return r2_lowering_step(lower,
+                            (struct r2_plan_step){.kind = mean ? R2_STEP_MEAN : R2_STEP_POOL,
+                                                  .label = mean ? "mean" : "pool",
+                                                  .dst = state->view,
+                                                  .src = src,
+                                                  .other = R2_NO_VIEW,
+                                                  .copy = R2_NO_VIEW,
+                                                  .channels = lower->graph->channels[node->output],
+                                                  .pool = node->pool,
+                                                  .out = lower->extents[node->output],
+                                                  .in = lower->extents[node->inputs[0]]},
+                            err);
+}
+
+/* A step that resizes what the node reads; where it stands must be known. */
+static struct r2_plan_step resize_step(const struct r2_lowering *lower, const struct r2_node *node)
+{
+    return (struct r2_plan_step){.kind = R2_STEP_RESIZE,
+                                 .label = "resize",
+                                 .dst = lower->values[node->output].view,
+                                 .src = lower->values[node->inputs[0]].view,
+                                 .other = R2_NO_VIEW,
+                                 .copy = R2_NO_VIEW,
+                                 .channels = lower->graph->channels[node->output],
+                                 .sampling = node->sampling,
+                                 .out = lower->extents[node->output],
+                                 .in = lower->extents[node->inputs[0]]};
+}
+
+static enum r2_status lower_resize(struct r2_lowering *lower, const struct r2_node *node,
+                                   struct r2_error *err)
+{
+    if (r2_lowering_joins_sum(lower, node)) return R2_OK;
+    R2_TRY(r2_value_target(lower, node->output, err));
+    return r2_lowering_step(lower, resize_step(lower, node), err);
+}
+
+/* Where a sum is written: in blocks when only a convolution that wants them reads it. */
+static enum r2_status choose_sum_target(struct r2_lowering *lower, r2_value value,
+                                        struct r2_error *err)
+{
+    struct r2_value_state *sum = &lower->values[value];
+    if (sum->uses == 1 && sum->last_read != SIZE_MAX && lower->is_winograd[sum->last_use])
+        return r2_value_buffer(lower, value, true, &sum->view, err);
+    return r2_value_target(lower, value, err);
+}
+
+/* The sum of a value and a resized one in one pass. */
+static enum r2_status lower_resized_sum(struct r2_lowering *lower, const struct r2_node *node,
+                                        struct r2_error *err)
+{
+    const uint32_t resized = r2_is_view(lower->values[node->inputs[0]].view) ? 1 : 0;
+    const struct r2_value_state *state = &lower->values[node->inputs[resized]];
+    R2_TRY(choose_sum_target(lower, node->output, err));
+    struct r2_plan_step step = resize_step(lower, &lower->graph->nodes[state->producer]);
+    step.dst = lower->values[node->output].view;
+    step.other = lower->values[node->inputs[1 - resized]].view;
+    step.relu = node->relu;
+    return r2_lowering_step(lower, step, err);
 }
 
 /* A sum; when its second operand still waits to be copied into a concat, that happens in the same
@@ -330,6 +218,8 @@ static enum r2_status lower_add(struct r2_lowering *lower, const struct r2_node 
                                 struct r2_error *err)
 {
     r2_value a = node->inputs[0], b = node->inputs[1];
+    if (!r2_is_view(lower->values[a].view) || !r2_is_view(lower->values[b].view))
+        return lower_resized_sum(lower, node, err);
     if (r2_is_view(lower->values[a].place) && !lower->values[a].placed &&
         !(r2_is_view(lower->values[b].place) && !lower->values[b].placed)) {
         a = node->inputs[1];
@@ -339,22 +229,18 @@ static enum r2_status lower_add(struct r2_lowering *lower, const struct r2_node 
     bool copies = r2_is_view(second->place) && !second->placed &&
                   lower->graph->nodes[second->producer].op != R2_OP_SLICE;
     if (copies) second->placed = true;
-    const struct r2_value_state *sum = &lower->values[node->output];
-    if (sum->uses == 1 && sum->last_read != SIZE_MAX && lower->is_winograd[sum->last_use])
-        R2_TRY(add_buffer(lower, node->output, true, &lower->values[node->output].view, err));
-    else
-        R2_TRY(choose_target(lower, node->output, err));
-    return add_step(lower,
-                    (struct r2_plan_step){.kind = R2_STEP_ADD,
-                                          .label = "add",
-                                          .dst = lower->values[node->output].view,
-                                          .src = lower->values[a].view,
-                                          .other = second->view,
-                                          .copy = copies ? second->place : R2_NO_VIEW,
-                                          .channels = lower->graph->channels[node->output],
-                                          .pixels = r2_value_pixels(lower, node->output),
-                                          .relu = node->relu},
-                    err);
+    R2_TRY(choose_sum_target(lower, node->output, err));
+    return r2_lowering_step(lower,
+                            (struct r2_plan_step){.kind = R2_STEP_ADD,
+                                                  .label = "add",
+                                                  .dst = lower->values[node->output].view,
+                                                  .src = lower->values[a].view,
+                                                  .other = second->view,
+                                                  .copy = copies ? second->place : R2_NO_VIEW,
+                                                  .channels = lower->graph->channels[node->output],
+                                                  .pixels = r2_value_pixels(lower, node->output),
+                                                  .relu = node->relu},
+                            err);
 }
 
 static enum r2_status lower_concat(struct r2_lowering *lower, const struct r2_node *node,
@@ -367,7 +253,7 @@ static enum r2_status lower_concat(struct r2_lowering *lower, const struct r2_no
         bool there = r2_same_view(state->view, target) ||
                      (state->placed && r2_same_view(state->place, target));
         state->placed |= r2_same_view(state->place, target); /* a later sum need not copy it */
-        if (!there) R2_TRY(add_copy(lower, target, state->view, value, err));
+        if (!there) R2_TRY(r2_value_copy(lower, target, state->view, value, err));
         target.first += lower->graph->channels[value];
     }
     return R2_OK;
@@ -379,13 +265,13 @@ static enum r2_status lower_node(struct r2_lowering *lower, size_t n, struct r2_
     struct r2_value_state *state = &lower->values[node->output];
     switch (node->op) {
     case R2_OP_INPUT:
-        R2_TRY(add_buffer(lower, node->output, false, &state->view, err));
+        R2_TRY(r2_value_buffer(lower, node->output, false, &state->view, err));
         lower->plan->input_buffer = state->view.buffer;
         lower->plan->input_channels = lower->graph->channels[node->output];
         lower->plan->buffers[state->view.buffer].first_step = 0;
         return R2_OK;
     case R2_OP_SLICE:
-        R2_TRY(make_channels_last(lower, node->inputs[0], &state->view, err));
+        R2_TRY(r2_value_channels_last(lower, node->inputs[0], &state->view, err));
         state->view.first += node->first;
         return R2_OK;
     case R2_OP_CONV:
@@ -393,6 +279,7 @@ static enum r2_status lower_node(struct r2_lowering *lower, size_t n, struct r2_
     case R2_OP_LINEAR: return lower_linear(lower, n, err);
     case R2_OP_POOL:
     case R2_OP_GLOBAL_POOL: return lower_pool(lower, node, err);
+    case R2_OP_RESIZE: return lower_resize(lower, node, err);
     case R2_OP_ADD: return lower_add(lower, node, err);
     case R2_OP_CONCAT: return lower_concat(lower, node, err);
     }
@@ -408,7 +295,7 @@ static enum r2_status lower_outputs(struct r2_lowering *lower, struct r2_error *
         r2_value value = graph->outputs[i].value;
         struct r2_plan_output *output = &plan->outputs[plan->output_count++];
         memcpy(output->name, graph->outputs[i].name, sizeof output->name);
-        R2_TRY(make_channels_last(lower, value, &output->view, err));
+        R2_TRY(r2_value_channels_last(lower, value, &output->view, err));
         output->channels = graph->channels[value];
         output->extent = lower->extents[value];
         plan->buffers[output->view.buffer].last_step = SIZE_MAX; /* read after the run */
@@ -416,15 +303,30 @@ static enum r2_status lower_outputs(struct r2_lowering *lower, struct r2_error *
     return R2_OK;
 }
 
+static enum r2_status check_batch(const struct r2_lowering *lower, struct r2_error *err)
+{
+    const struct r2_plan_shape shape = lower->plan->shape;
+    if (!shape.batch) return r2_fail(err, R2_INTERNAL, "plan: a batch of no pictures");
+    for (size_t v = 1; v < lower->graph->value_count; v++) {
+        uint64_t floats = (uint64_t)lower->extents[v].height * lower->extents[v].width *
+                          lower->graph->channels[v];
+        if (floats > (UINT64_C(1) << 31) / shape.batch)
+            return r2_fail(err, R2_INVALID, "a batch of %u pictures of %u x %u is too large",
+                           shape.batch, shape.picture.width, shape.picture.height);
+    }
+    return R2_OK;
+}
+
 static enum r2_status lower_all(struct r2_lowering *lower, struct r2_error *err)
 {
     const struct r2_graph *graph = lower->graph;
-    R2_TRY(r2_graph_extents(graph, lower->plan->input, lower->extents, err));
+    R2_TRY(r2_graph_extents(graph, lower->plan->shape.picture, lower->extents, err));
+    R2_TRY(check_batch(lower, err));
     R2_TRY(r2_lowering_analyse(lower, err));
     for (size_t n = 0; n < graph->node_count; n++) {
         lower->part = graph->nodes[n].part;
         if (!lower->fused[n]) R2_TRY(lower_node(lower, n, err));
-        R2_TRY(prepare_concats(lower, n, err));
+        R2_TRY(r2_lowering_concats(lower, n, err));
     }
     return lower_outputs(lower, err);
 }

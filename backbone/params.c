@@ -12,7 +12,7 @@
 enum { MAX_PARTS = 17 };
 
 struct entry {
-    struct r2_packed packed; /* first: a packed is its entry */
+    struct r2_packed packed;                       /* first: a packed is its entry */
     const struct r2_tensor_entry *tensor, *affine; /* key: weights, and the norm or bias */
     struct r2_weights_format *format;
     unsigned uses;
@@ -99,11 +99,12 @@ static enum r2_status find_tensors(const struct r2_params *params, const struct 
     const uint64_t out = r2_graph_channels(graph, node->output);
     const uint64_t in = r2_graph_channels(graph, node->inputs[0]);
     const uint64_t k = node->conv.kernel;
-    const uint64_t conv[] = {out, in / (node->op == R2_OP_CONV ? node->conv.groups : 1), k, k};
+    const bool is_conv = node->op == R2_OP_CONV;
+    const uint64_t cells = (uint64_t)node->linear.window.height * node->linear.window.width;
+    const uint64_t dims[] = {out, is_conv ? in / node->conv.groups : in * cells, k, k};
     struct tensors tensors = {.out = (uint32_t)out};
 
-    R2_TRY(take(source, node->name, "weight", node->op == R2_OP_CONV ? 4 : 2, conv, &tensors.weight,
-                err));
+    R2_TRY(take(source, node->name, "weight", is_conv ? 4 : 2, dims, &tensors.weight, err));
     if (!node->norm[0]) {
         R2_TRY(take(source, node->name, "bias", 1, &out, &tensors.bias, err));
     } else {

@@ -35,7 +35,7 @@ static enum r2_status get_params(struct r2_plan *plan, const struct r2_graph *gr
 }
 
 enum r2_status r2_plan_create(const struct r2_graph *graph, struct r2_params *params,
-                              struct r2_extent input, unsigned threads, struct r2_plan **ret,
+                              struct r2_plan_shape shape, unsigned threads, struct r2_plan **ret,
                               struct r2_error *err)
 {
     struct r2_plan *plan;
@@ -44,7 +44,7 @@ enum r2_status r2_plan_create(const struct r2_graph *graph, struct r2_params *pa
     atomic_init(&plan->references, 1);
     plan->params = params;
     plan->threads = threads;
-    plan->input = input;
+    plan->shape = shape;
     r2_threads_use(threads);
     if (r2_plan_lower(plan, graph, err) != R2_OK || get_params(plan, graph, err) != R2_OK ||
         r2_plan_place(plan, err) != R2_OK) {

@@ -1,5 +1,5 @@
 /*
- * A plan: a graph compiled for one input size and thread count.
+ * A plan: a graph compiled for one input size, batch and thread count.
  *
  * Compiling picks primitives, fuses bias, ReLU and residual sums into convolutions, turns split
  * and concat into views where it can, and packs all buffers into one arena by their lifetimes.
@@ -15,9 +15,17 @@
 
 struct r2_plan;
 
-/* The graph is only read while compiling; params must outlive the plan. */
+/* A batch of pictures or regions of one size. Every value of the graph is then [batch, channels,
+   height, width]. */
+struct r2_plan_shape {
+    struct r2_extent picture;
+    uint32_t batch;
+};
+
+/* The graph is only read while compiling; params must outlive the plan. R2_INVALID where the
+   picture is too small for a layer, or a value is larger than 2^31 elements. */
 enum r2_status r2_plan_create(const struct r2_graph *graph, struct r2_params *params,
-                              struct r2_extent input, unsigned threads, struct r2_plan **ret,
+                              struct r2_plan_shape shape, unsigned threads, struct r2_plan **ret,
                               struct r2_error *err);
 struct r2_plan *r2_plan_ref(struct r2_plan *plan);
 void r2_plan_unref(struct r2_plan *plan); /* takes NULL */
@@ -34,7 +42,7 @@ size_t r2_plan_size(const struct r2_plan *plan);
 /* What one step of a plan does; borrowed texts. */
 struct r2_step_info {
     const char *name;           /* of the layer, "" for moves */
-    const char *kind;           /* "conv", "linear", "copy", "add", "pool", "mean" */
+    const char *kind;           /* "conv", "linear", "copy", "add", "pool", "mean", "resize" */
     const char *implementation; /* oneDNN's, or "own" */
     uint64_t macs;
     uint32_t part;

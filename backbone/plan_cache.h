@@ -9,10 +9,12 @@
 
 struct r2_plan_cache;
 
-/* What a plan is made for: which graph of the owner (`pass`, `heads`), which input, how many
- * threads. */
+/* What a plan is made for: which graph of the owner (`pass`, `heads`; `stage` 0 is the trunk with
+   these heads, later ones are networks over regions), which input, how many threads. */
 struct r2_plan_key {
-    uint32_t pass, heads, height, width, threads;
+    uint32_t pass, heads, stage;
+    struct r2_plan_shape shape;
+    uint32_t threads;
 };
 
 /* Compiles the plan of a key. */

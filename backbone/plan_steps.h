@@ -1,5 +1,5 @@
 /*
- * The inside of a plan, shared by the files that build it (lower.c, arena.c, plan.c) and the one
+ * The inside of a plan, shared by the files that build it (lower.c, values.c, arena.c, plan.c) and the one
  * that runs it (session.c).
  */
 #ifndef R2_BACKBONE_PLAN_STEPS_H
@@ -9,10 +9,10 @@
 
 #include "backbone/plan.h"
 
-/* Storage of a map in the arena: channels-last [pixels, channels], or in blocks [channels / 16,
-   pixels, 16]. */
+/* Storage of the maps of a batch in the arena: channels-last [pixels, channels], or, of one
+   picture, in blocks [channels / 16, pixels, 16]. */
 struct r2_plan_buffer {
-    size_t pixels;
+    size_t pixels; /* of all pictures */
     uint32_t channels;
     bool blocked;
     size_t first_step, last_step; /* lifetime, both included */
@@ -27,7 +27,14 @@ struct r2_plan_view {
 
 #define R2_NO_BUFFER UINT32_MAX
 
-enum r2_step_kind { R2_STEP_PRIMITIVE, R2_STEP_COPY, R2_STEP_ADD, R2_STEP_POOL, R2_STEP_MEAN };
+enum r2_step_kind {
+    R2_STEP_PRIMITIVE,
+    R2_STEP_COPY,
+    R2_STEP_ADD,
+    R2_STEP_POOL,
+    R2_STEP_MEAN,
+    R2_STEP_RESIZE
+};
 
 struct r2_plan_step {
     enum r2_step_kind kind;
@@ -36,13 +43,14 @@ struct r2_plan_step {
     char name[R2_GRAPH_NAME_SIZE];
     const char *label; /* static: "conv", ... */
     struct r2_plan_view dst, src;
-    struct r2_plan_view other; /* ADD: second operand */
+    struct r2_plan_view other; /* ADD, RESIZE: what is added, or no buffer */
     struct r2_plan_view copy;  /* ADD: where `other` is copied, or no buffer */
     uint32_t channels;
-    size_t pixels; /* of dst for COPY, ADD; of src for MEAN */
-    bool relu;
+    size_t pixels; /* COPY, ADD: of all pictures */
+    bool relu;     /* ADD, RESIZE */
     struct r2_pool pool;
-    struct r2_extent out, in; /* POOL */
+    enum r2_sampling sampling;
+    struct r2_extent out, in; /* POOL, MEAN, RESIZE: of one picture */
     struct r2_primitive *primitive;
     struct r2_packed *packed;
     uint64_t macs;
@@ -59,7 +67,7 @@ struct r2_plan {
     atomic_uint references;
     struct r2_params *params;
     unsigned threads;
-    struct r2_extent input;
+    struct r2_plan_shape shape;
     uint32_t input_buffer;
     uint32_t input_channels;
     struct r2_plan_step *steps;

@@ -107,6 +107,8 @@ static enum r2_status run_step(const struct r2_session *session, size_t i, struc
 {
     const struct r2_plan_step *step = &session->plan->steps[i];
     struct r2_map dst = view_map(session, step->dst), src = view_map(session, step->src);
+    const struct r2_map_size size = {session->plan->shape.batch, step->out, step->in,
+                                     step->channels};
     switch (step->kind) {
     case R2_STEP_PRIMITIVE:
         if (r2_call_run(session->calls[i], err) != R2_OK)
@@ -117,10 +119,11 @@ static enum r2_status run_step(const struct r2_session *session, size_t i, struc
         r2_map_add(dst, src, view_map(session, step->other), view_map(session, step->copy),
                    step->pixels, step->channels, step->relu);
         break;
-    case R2_STEP_POOL:
-        r2_map_pool(dst, src, &step->pool, step->out, step->in, step->channels);
+    case R2_STEP_POOL: r2_map_pool(dst, src, &step->pool, &size); break;
+    case R2_STEP_MEAN: r2_map_mean(dst, src, &size); break;
+    case R2_STEP_RESIZE:
+        r2_map_resize(dst, src, view_map(session, step->other), step->sampling, &size, step->relu);
         break;
-    case R2_STEP_MEAN: r2_map_mean(dst.data, src, step->pixels, step->channels); break;
     }
     return R2_OK;
 }
@@ -162,6 +165,7 @@ enum r2_status r2_session_output(const struct r2_session *session, const char *n
         if (strcmp(output->name, name) != 0) continue;
         *ret = (struct r2_output_view){
             .data = view_data(session, output->view),
+            .batch = plan->shape.batch,
             .height = output->extent.height,
             .width = output->extent.width,
             .channels = output->channels,

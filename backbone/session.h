@@ -15,8 +15,8 @@ void r2_session_destroy(struct r2_session *session); /* takes NULL */
 enum r2_status r2_session_prepare(struct r2_session *session, struct r2_plan *plan,
                                   struct r2_error *err);
 
-/* Where the input [height, width, channels] of the prepared plan is to be written before each run.
- */
+/* Where the input [batch, height, width, channels] of the prepared plan is to be written before
+   each run. */
 float *r2_session_input(struct r2_session *session);
 
 /* Nanoseconds of the trunk (part 0) and of all heads' nodes. */
@@ -33,9 +33,9 @@ enum r2_status r2_session_profile(struct r2_session *session, uint64_t *step_ns,
 
 /* An output after a run, valid until the next prepare or run. */
 struct r2_output_view {
-    const float
-        *data; /* [height, width, pitch], the first `channels` of each pitch are the value */
-    uint32_t height, width, channels;
+    const float *data; /* [batch, height, width, pitch], the first `channels` of each pitch are the
+                          value */
+    uint32_t batch, height, width, channels;
     size_t pitch;
 };
 

@@ -82,7 +82,8 @@ static void classifier_build(const void *self, struct r2_graph *graph, const str
                              const char *prefix)
 {
     const struct classifier *classifier = self;
-    r2_value logits = r2_graph_linear(graph, taps->pooled, "fc", classifier->classes);
+    r2_value logits = r2_graph_linear(
+        graph, taps->pooled, &(struct r2_linear){.name = "fc", .out = classifier->classes});
     r2_head_add_output(graph, prefix, "logits", logits);
 }
 

@@ -120,8 +120,7 @@ static enum r2_status make_plan(const void *context, const struct r2_plan_key *k
     r2_graph_init(&graph);
     enum r2_status status = r2_model_graph(model, key->heads, &graph, err);
     if (status == R2_OK)
-        status = r2_plan_create(&graph, model->params, (struct r2_extent){key->height, key->width},
-                                key->threads, ret, err);
+        status = r2_plan_create(&graph, model->params, key->shape, key->threads, ret, err);
     r2_graph_finish(&graph);
     return status;
 }
@@ -130,7 +129,10 @@ enum r2_status r2_model_plan(const struct r2_model *model, uint32_t pass, uint32
                              struct r2_input_shape shape, unsigned threads, struct r2_plan **ret,
                              bool *ret_hit, struct r2_error *err)
 {
-    struct r2_plan_key key = {pass, heads, shape.height, shape.width, threads};
+    const struct r2_plan_key key = {.pass = pass,
+                                    .heads = heads,
+                                    .shape = {{shape.height, shape.width}, 1},
+                                    .threads = threads};
     return r2_plan_cache_get(model->plans, &key, ret, ret_hit, err);
 }
 

@@ -105,9 +105,16 @@ Test(graph, other_shapes)
     EXPECT_EXTENT(&graph, 5, 8, 5, 8);
     r2_graph_add(&graph, slice, slice, true);
     EXPECT_EXTENT(&graph, 5, 8, 5, 8);
+    const struct r2_pool halve = {.kernel = 2, .stride = 2, .ceil = true};
+    r2_value half = r2_graph_pool(&graph, both, &halve);
+    cr_expect_eq(r2_graph_channels(&graph, r2_graph_resize(&graph, x, half, R2_SAMPLE_NEAREST)),
+                 CHANNELS);
+    EXPECT_EXTENT(&graph, 5, 8, 3, 4);
+    r2_graph_linear(&graph, half, &(struct r2_linear){.name = "flat", .out = 2, .window = {3, 4}});
+    EXPECT_EXTENT(&graph, 5, 8, 1, 1);
     r2_value pooled = r2_graph_global_pool(&graph, both);
     EXPECT_EXTENT(&graph, 5, 8, 1, 1);
-    r2_value logits = r2_graph_linear(&graph, pooled, "fc", 10);
+    r2_value logits = r2_graph_linear(&graph, pooled, &(struct r2_linear){.name = "fc", .out = 10});
     EXPECT_EXTENT(&graph, 5, 8, 1, 1);
     cr_expect(r2_graph_channels(&graph, slice) == 4 && r2_graph_channels(&graph, both) == 14 &&
               r2_graph_channels(&graph, pooled) == 14 && r2_graph_channels(&graph, logits) == 10);
@@ -195,13 +202,13 @@ Test(graph, values_of_different_sizes)
     r2_graph_finish(&graph);
 }
 
-/* A linear layer reads one cell. */
+/* A linear layer reads one cell unless it says how many. */
 Test(graph, linear_of_a_map)
 {
     r2_value x;
     struct r2_graph graph = start(&x);
-    r2_graph_linear(&graph, x, "fc", 4);
-    expect_extents_fail(&graph, 2, 1, "layer 1 'fc' reads 1 x 2 cells, a linear layer takes one");
+    r2_graph_linear(&graph, x, &(struct r2_linear){.name = "fc", .out = 4});
+    expect_extents_fail(&graph, 2, 1, "layer 1 'fc' reads 1 x 2 cells, its weights are for 1 x 1");
     EXPECT_EXTENT(&graph, 1, 1, 1, 1);
     r2_graph_finish(&graph);
 }
@@ -223,6 +230,9 @@ enum mistake {
     ADD_CHANNELS,
     SECOND_INPUT,
     FUTURE_VALUE,
+    FUTURE_LIKE,
+    HALF_WINDOW,
+    LARGE_WINDOW,
     LONG_NAME,
     LONG_OUTPUT,
     MISTAKES
@@ -260,6 +270,11 @@ static r2_value make_mistake(struct r2_graph *graph, r2_value x, enum mistake mi
     case ADD_CHANNELS: return r2_graph_add(graph, x, r2_graph_slice(graph, x, 0, 1), false);
     case SECOND_INPUT: return r2_graph_input(graph, 3);
     case FUTURE_VALUE: return r2_graph_global_pool(graph, 17);
+    case FUTURE_LIKE: return r2_graph_resize(graph, x, 17, R2_SAMPLE_NEAREST);
+    case HALF_WINDOW: return r2_graph_linear(graph, x, &(struct r2_linear){"fc", 5, {0, 7}, false});
+    case LARGE_WINDOW:
+        return r2_graph_linear(graph, x,
+                               &(struct r2_linear){"fc", 5, {UINT32_MAX, UINT32_MAX}, false});
     case LONG_OUTPUT: r2_graph_output(graph, x, far); return 0;
     case MISTAKES: break;
     }
@@ -285,6 +300,9 @@ Test(graph, mistakes_stay)
         [ADD_CHANNELS] = "node 2 '' adds values of different channels",
         [SECOND_INPUT] = "node 1 'input' is not the first one",
         [FUTURE_VALUE] = "node 1 '' reads a value that does not exist",
+        [FUTURE_LIKE] = "node 1 '' takes the size of a value that does not exist",
+        [HALF_WINDOW] = "node 1 'fc' reads no elements, or over 2^24 of them",
+        [LARGE_WINDOW] = "node 1 'fc' reads no elements, or over 2^24 of them",
         [LONG_NAME] = "node 1 'c' has too long a name",
         [LONG_OUTPUT] = NULL, /* the name is in the message */
     };
@@ -317,7 +335,9 @@ Test(graph, calls_on_no_value_do_nothing)
     cr_expect_eq(r2_graph_slice(&graph, 0, 0, 1), 0);
     cr_expect_eq(r2_graph_concat(&graph, (r2_value[]){x, 0}, 2), 0);
     cr_expect_eq(r2_graph_add(&graph, x, 0, false), 0);
-    cr_expect_eq(r2_graph_linear(&graph, 0, "fc", 1), 0);
+    cr_expect_eq(r2_graph_resize(&graph, x, 0, R2_SAMPLE_NEAREST), 0);
+    cr_expect_eq(r2_graph_resize(&graph, 0, x, R2_SAMPLE_NEAREST), 0);
+    cr_expect_eq(r2_graph_linear(&graph, 0, &(struct r2_linear){.name = "fc", .out = 1}), 0);
     ASSERT_OK(r2_graph_check(&graph, &err), err);
     cr_expect_eq(graph.node_count, 1);
     r2_graph_finish(&graph);

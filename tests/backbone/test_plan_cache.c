@@ -24,17 +24,17 @@ static enum r2_status make(const void *context, const struct r2_plan_key *key, s
                            struct r2_error *err)
 {
     struct maker *maker = (struct maker *)(uintptr_t)context;
-    maker->made[key->height]++;
-    if (key->height == maker->gated) {
+    maker->made[key->shape.picture.height]++;
+    if (key->shape.picture.height == maker->gated) {
         pthread_mutex_lock(&maker->gate);
         pthread_mutex_unlock(&maker->gate);
     }
     if (maker->failures) {
         maker->failures--;
-        return r2_fail(err, R2_NO_MEMORY, "no plan for %u", key->height);
+        return r2_fail(err, R2_NO_MEMORY, "no plan for %u", key->shape.picture.height);
     }
-    return r2_plan_create(&maker->graph, maker->plan_case.params,
-                          (struct r2_extent){key->height, key->width}, key->threads, ret, err);
+    return r2_plan_create(&maker->graph, maker->plan_case.params, key->shape, key->threads, ret,
+                          err);
 }
 
 static void open_maker(struct maker *maker)
@@ -69,7 +69,7 @@ static struct r2_plan_cache *open_cache(size_t budget, const struct maker *maker
 
 static struct r2_plan_key key_of(uint32_t height)
 {
-    return (struct r2_plan_key){.height = height, .width = 4, .threads = 1};
+    return (struct r2_plan_key){.shape = {{height, 4}, 1}, .threads = 1};
 }
 
 /* Gets and lets go; the plan is returned for comparison only. */
@@ -80,7 +80,7 @@ static const struct r2_plan *get(struct r2_plan_cache *cache, struct r2_plan_key
     struct r2_plan *plan = NULL;
     bool hit = !wanted_hit;
     ASSERT_OK(r2_plan_cache_get(cache, &key, &plan, &hit, &err), err);
-    cr_expect_eq(hit, wanted_hit, "height %u: %s", key.height, hit ? "hit" : "miss");
+    cr_expect_eq(hit, wanted_hit, "height %u: %s", key.shape.picture.height, hit ? "hit" : "miss");
     r2_plan_unref(plan);
     return plan;
 }
@@ -104,14 +104,16 @@ Test(plan_cache, hits_and_misses)
     cr_expect_eq(get(cache, key_of(3), true), first);
     const size_t size = r2_plan_cache_size(cache);
     /* every member of the key counts */
-    get(cache, (struct r2_plan_key){.pass = 1, .height = 3, .width = 4, .threads = 1}, false);
-    get(cache, (struct r2_plan_key){.heads = 1, .height = 3, .width = 4, .threads = 1}, false);
-    get(cache, (struct r2_plan_key){.height = 4, .width = 4, .threads = 1}, false);
-    get(cache, (struct r2_plan_key){.height = 3, .width = 5, .threads = 1}, false);
-    get(cache, (struct r2_plan_key){.height = 3, .width = 4, .threads = 2}, false);
+    get(cache, (struct r2_plan_key){.pass = 1, .shape = {{3, 4}, 1}, .threads = 1}, false);
+    get(cache, (struct r2_plan_key){.heads = 1, .shape = {{3, 4}, 1}, .threads = 1}, false);
+    get(cache, (struct r2_plan_key){.stage = 1, .shape = {{3, 4}, 1}, .threads = 1}, false);
+    get(cache, (struct r2_plan_key){.shape = {{4, 4}, 1}, .threads = 1}, false);
+    get(cache, (struct r2_plan_key){.shape = {{3, 5}, 1}, .threads = 1}, false);
+    get(cache, (struct r2_plan_key){.shape = {{3, 4}, 8}, .threads = 1}, false);
+    get(cache, (struct r2_plan_key){.shape = {{3, 4}, 1}, .threads = 2}, false);
     cr_expect_gt(r2_plan_cache_size(cache), 5 * size);
     cr_expect_eq(get(cache, key_of(3), true), first);
-    cr_expect_eq(maker.made[3], 5);
+    cr_expect_eq(maker.made[3], 7);
     r2_plan_cache_destroy(cache);
     r2_plan_cache_destroy(NULL);
     close_maker(&maker);

@@ -29,14 +29,16 @@ static void build(struct r2_graph *graph)
     y = r2_graph_add(graph, r2_graph_conv(graph, r2_graph_concat(graph, parts, 3), &branch), y,
                      true);
     r2_graph_output(graph, y, "map");
-    r2_graph_output(graph, r2_graph_linear(graph, r2_graph_global_pool(graph, y), "fc", 5),
+    r2_graph_output(graph,
+                    r2_graph_linear(graph, r2_graph_global_pool(graph, y),
+                                    &(struct r2_linear){.name = "fc", .out = 5}),
                     "logits");
 }
 
 struct job {
     const struct plan_case *self;
     struct r2_plan *plan;
-    struct r2_extent extent;
+    struct r2_plan_shape shape;
     unsigned seed;
     const struct naive_run *expected;
     double worst;
@@ -50,7 +52,7 @@ static void *run_job(void *data)
     enum r2_status status = r2_session_create(&session, &job->err);
     for (unsigned i = 0; i < RUNS && status == R2_OK; i++) {
         double error = 0;
-        status = plan_case_run(job->self, session, job->plan, job->extent, job->seed, job->expected,
+        status = plan_case_run(job->self, session, job->plan, job->shape, job->seed, job->expected,
                                &error, &job->err);
         if (error > job->worst) job->worst = error;
     }
@@ -70,10 +72,12 @@ Test(session, two_share_a_plan)
     pthread_t threads[2];
     build(&graph);
     ASSERT_OK(plan_case_open(&self, &graph, &err), err);
-    ASSERT_OK(r2_plan_create(&graph, self.params, extent, 1, &plan, &err), err);
+    ASSERT_OK(
+        r2_plan_create(&graph, self.params, (struct r2_plan_shape){extent, 1}, 1, &plan, &err),
+        err);
     for (unsigned i = 0; i < 2; i++) {
         ASSERT_OK(plan_case_naive(&self, extent, i, &expected[i], &err), err);
-        jobs[i] = (struct job){&self, plan, extent, i, &expected[i], 0, {0}};
+        jobs[i] = (struct job){&self, plan, {extent, 1}, i, &expected[i], 0, {0}};
     }
     for (unsigned i = 0; i < 2; i++)
         cr_assert_eq(pthread_create(&threads[i], NULL, run_job, &jobs[i]), 0);
@@ -101,15 +105,17 @@ Test(session, one_changes_plans)
     ASSERT_OK(plan_case_open(&self, &graph, &err), err);
     ASSERT_OK(r2_session_create(&session, &err), err);
     for (size_t i = 0; i < R2_COUNT(extents); i++)
-        ASSERT_OK(r2_plan_create(&graph, self.params, extents[i], 1, &plans[i], &err), err);
+        ASSERT_OK(r2_plan_create(&graph, self.params, (struct r2_plan_shape){extents[i], 1}, 1,
+                                 &plans[i], &err),
+                  err);
     for (unsigned round = 0; round < 2; round++) {
         for (size_t i = 0; i < R2_COUNT(extents); i++) {
             struct naive_run expected = {0};
             double worst = 0;
             ASSERT_OK(plan_case_naive(&self, extents[i], round, &expected, &err), err);
-            ASSERT_OK(
-                plan_case_run(&self, session, plans[i], extents[i], round, &expected, &worst, &err),
-                err);
+            ASSERT_OK(plan_case_run(&self, session, plans[i], (struct r2_plan_shape){extents[i], 1},
+                                    round, &expected, &worst, &err),
+                      err);
             cr_expect_lt(worst, 1e-4, "plan %zu: error %g", i, worst);
             naive_run_finish(&expected);
             if (r2_plan_arena(plans[i]) > largest) largest = r2_plan_arena(plans[i]);
@@ -135,7 +141,8 @@ Test(session, thread_counts_agree)
     ASSERT_OK(plan_case_open(&self, &graph, &err), err);
     for (unsigned threads = 1; threads <= 2; threads++) {
         double worst = 0;
-        ASSERT_OK(plan_case_worst(&self, extent, threads, &worst, &err), err);
+        ASSERT_OK(plan_case_worst(&self, (struct r2_plan_shape){extent, 1}, threads, &worst, &err),
+                  err);
         cr_expect_lt(worst, 1e-4, "%u threads: error %g", threads, worst);
     }
     plan_case_close(&self);
@@ -157,7 +164,9 @@ Test(session, shapes_and_times)
     ASSERT_OK(r2_session_create(&session, &err), err);
     EXPECT_FAIL(r2_session_output(session, "map", &view, &err), err, R2_NOT_FOUND,
                 "the plan has no output 'map'");
-    ASSERT_OK(r2_plan_create(&graph, self.params, extent, 1, &plan, &err), err);
+    ASSERT_OK(
+        r2_plan_create(&graph, self.params, (struct r2_plan_shape){extent, 1}, 1, &plan, &err),
+        err);
     ASSERT_OK(r2_session_prepare(session, plan, &err), err);
     float *input = r2_session_input(session);
     ASSERT_OK(r2_session_prepare(session, plan, &err), err);

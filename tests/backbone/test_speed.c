@@ -108,7 +108,10 @@ static void check_arch(const char *arch, double peak)
     cr_assert_eq(r2_arch_find(arch, &numbers, &err), R2_OK, "%s", err.message);
     r2_graph_init(&graph);
     r2_res2net_build(&graph, &numbers, R2_DIALECT_OFFICIAL, &taps);
-    r2_graph_output(&graph, r2_graph_linear(&graph, taps.pooled, "fc", 1000), "logits");
+    r2_graph_output(
+        &graph,
+        r2_graph_linear(&graph, taps.pooled, &(struct r2_linear){.name = "fc", .out = 1000}),
+        "logits");
     close(mkstemp(path));
     cr_assert_eq(test_weights_write(path, &graph, 1, NULL, &err), R2_OK, "%s", err.message);
     cr_assert_eq(r2_safetensors_open(path, &file, &err), R2_OK, "%s", err.message);
@@ -117,8 +120,9 @@ static void check_arch(const char *arch, double peak)
     cr_assert_eq(r2_naming_detect(&weights, &naming, &err), R2_OK);
     struct r2_source source = {&weights, &naming, 1e-5};
     cr_assert_eq(r2_params_create(&source, 1, &params, &err), R2_OK);
-    cr_assert_eq(r2_plan_create(&graph, params, (struct r2_extent){224, 224}, 1, &plan, &err),
-                 R2_OK, "%s", err.message);
+    cr_assert_eq(
+        r2_plan_create(&graph, params, (struct r2_plan_shape){{224, 224}, 1}, 1, &plan, &err),
+        R2_OK, "%s", err.message);
     cr_assert_eq(r2_session_create(&session, &err), R2_OK);
     cr_assert_eq(r2_session_prepare(session, plan, &err), R2_OK);
     test_uniform("input", (size_t)3 * 224 * 224, r2_session_input(session));

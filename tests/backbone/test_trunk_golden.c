@@ -106,7 +106,10 @@ static void build(struct r2_graph *graph, const struct golden *golden)
     r2_graph_output(graph, trunk.stem, "stem");
     for (unsigned i = 0; i < R2_STAGES; i++) r2_graph_output(graph, trunk.stage[i], taps[i + 1]);
     r2_graph_output(graph, trunk.pooled, "pooled");
-    r2_graph_output(graph, r2_graph_linear(graph, trunk.pooled, "fc", golden->classes), "logits");
+    r2_graph_output(graph,
+                    r2_graph_linear(graph, trunk.pooled,
+                                    &(struct r2_linear){.name = "fc", .out = golden->classes}),
+                    "logits");
     cr_assert_eq(r2_graph_check(graph, &err), R2_OK, "%s", err.message);
 }
 
@@ -174,8 +177,9 @@ static double compare(const struct golden *golden, const struct r2_graph *graph,
     struct r2_session *session;
     struct r2_session_times times;
     double worst = 0;
-    cr_assert_eq(r2_plan_create(graph, params, size, threads, &plan, &err), R2_OK, "%s",
-                 err.message);
+    cr_assert_eq(
+        r2_plan_create(graph, params, (struct r2_plan_shape){size, 1}, threads, &plan, &err), R2_OK,
+        "%s", err.message);
     for (size_t i = 0; i < r2_plan_step_count(plan); i++) {
         struct r2_step_info step = r2_plan_step(plan, i);
         cr_assert_null(strstr(step.implementation, "ref"), "layer %s runs on %s", step.name,

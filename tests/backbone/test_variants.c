@@ -40,7 +40,7 @@ static void build(struct r2_graph *graph, const char *name, struct r2_taps *ret)
     ASSERT_OK(r2_arch_find(name, &arch, &err), err);
     r2_graph_init(graph);
     r2_res2net_build(graph, &arch, R2_DIALECT_OFFICIAL, ret);
-    r2_graph_linear(graph, ret->pooled, "fc", 1000);
+    r2_graph_linear(graph, ret->pooled, &(struct r2_linear){.name = "fc", .out = 1000});
     ASSERT_OK(r2_graph_check(graph, &err), err);
 }
 

@@ -20,7 +20,7 @@ static struct r2_output_view make_map(void)
                 data[(y * WIDTH + x) * PITCH + c] =
                     c < CHANNELS ? (float)((y * 31 + x * 17 + c * 7 + x * y % 13) % 64) / 32 - 1
                                  : NAN;
-    return (struct r2_output_view){data, HEIGHT, WIDTH, CHANNELS, PITCH};
+    return (struct r2_output_view){data, 1, HEIGHT, WIDTH, CHANNELS, PITCH};
 }
 
 static float *make_work(const struct r2_output_view *map, uint32_t bins)
@@ -89,7 +89,7 @@ Test(roi_align, huge, .timeout = 20)
 Test(roi_align, smallest_map)
 {
     static const float cell[] = {3, -5};
-    const struct r2_output_view map = {cell, 1, 1, 2, 2};
+    const struct r2_output_view map = {cell, 1, 1, 1, 2, 2};
     R2_AUTOFREE float *work = make_work(&map, 2);
     float got[8];
     r2_roi_align(&map, 1, (struct r2_box){0, 0, 1, 1}, 2, work, got);

@@ -70,7 +70,10 @@ void model_dir_graph(struct r2_graph *graph, const struct model_dir_weights *wha
     r2_res2net_build(graph, what->arch, what->dialect, &taps);
     r2_graph_output(graph, taps.pooled, "pooled");
     if (what->classes)
-        r2_graph_output(graph, r2_graph_linear(graph, taps.pooled, "fc", what->classes), "logits");
+        r2_graph_output(graph,
+                        r2_graph_linear(graph, taps.pooled,
+                                        &(struct r2_linear){.name = "fc", .out = what->classes}),
+                        "logits");
 }
 
 enum r2_status model_dir_weights(const char *dir, const char *name,
@@ -112,7 +115,8 @@ static enum r2_status read_logits(const struct plan_case *self, struct r2_extent
     struct r2_session *session = NULL;
     struct r2_session_times times;
     struct r2_output_view view = {0};
-    enum r2_status status = r2_plan_create(self->graph, self->params, picture, 1, &plan, err);
+    enum r2_status status = r2_plan_create(self->graph, self->params,
+                                           (struct r2_plan_shape){picture, 1}, 1, &plan, err);
     if (status == R2_OK) status = r2_session_create(&session, err);
     if (status == R2_OK) status = r2_session_prepare(session, plan, err);
     if (status == R2_OK) {

@@ -171,6 +171,27 @@ static enum r2_status run_global_pool(const struct naive_value *x, struct naive_
     return R2_OK;
 }
 
+static size_t nearest(size_t i, uint32_t in, uint32_t out)
+{
+    const float scale = (float)in / (float)out;
+    return (size_t)fmin(floor((double)((float)i * scale)), in - 1.0);
+}
+
+static enum r2_status run_resize(const struct r2_node *node, const struct naive_run *run,
+                                 struct naive_value *ret, struct r2_error *err)
+{
+    const struct naive_value *x = &run->values[node->inputs[0]];
+    ret->extent = run->values[node->like].extent;
+    R2_TRY(allocate(ret, err));
+    double *to = ret->data;
+    for (uint32_t c = 0; c < ret->channels; c++)
+        for (uint32_t y = 0; y < ret->extent.height; y++)
+            for (uint32_t column = 0; column < ret->extent.width; column++)
+                *to++ = *cell(x, c, (int64_t)nearest(y, x->extent.height, ret->extent.height),
+                              (int64_t)nearest(column, x->extent.width, ret->extent.width));
+    return R2_OK;
+}
+
 static enum r2_status run_linear(const struct r2_node *node, const struct r2_source *source,
                                  const struct naive_value *x, struct naive_value *ret,
                                  struct r2_error *err)
@@ -180,11 +201,11 @@ static enum r2_status run_linear(const struct r2_node *node, const struct r2_sou
     R2_TRY(allocate(ret, err));
     R2_TRY(read_tensor(source, node->name, "weight", &weights, err));
     R2_TRY(read_tensor(source, node->name, "bias", &bias, err));
+    const size_t count = x->channels * pixels_of(x);
     for (uint32_t o = 0; o < ret->channels; o++) {
         double sum = (double)bias[o];
-        for (uint32_t i = 0; i < x->channels; i++)
-            sum += (double)weights[(size_t)o * x->channels + i] * x->data[i];
-        ret->data[o] = sum;
+        for (size_t i = 0; i < count; i++) sum += (double)weights[o * count + i] * x->data[i];
+        ret->data[o] = node->linear.relu && sum < 0 ? 0 : sum;
     }
     return R2_OK;
 }
@@ -224,6 +245,7 @@ static enum r2_status run_node(const struct r2_node *node, const struct r2_sourc
     switch (node->op) {
     case R2_OP_CONV: return run_conv(node, &sources[node->part], x, ret, err);
     case R2_OP_LINEAR: return run_linear(node, &sources[node->part], x, ret, err);
+    case R2_OP_RESIZE: return run_resize(node, run, ret, err);
     case R2_OP_POOL: return run_pool(&node->pool, x, ret, err);
     case R2_OP_GLOBAL_POOL: return run_global_pool(x, ret, err);
     case R2_OP_INPUT:
@@ -280,7 +302,7 @@ double naive_error(const struct naive_value *value, const struct r2_output_view 
 
 void naive_print(const struct r2_graph *graph)
 {
-    static const char *const ops[] = {"input", "conv",   "pool", "global_pool",
+    static const char *const ops[] = {"input", "conv",   "pool", "global_pool", "resize",
                                       "slice", "concat", "add",  "linear"};
     for (size_t n = 0; n < graph->node_count; n++) {
         const struct r2_node *node = &graph->nodes[n];
@@ -295,7 +317,8 @@ void naive_print(const struct r2_graph *graph)
         if (node->op == R2_OP_POOL)
             printf(" kind%d k%u s%u p%u%s", (int)node->pool.kind, node->pool.kernel,
                    node->pool.stride, node->pool.pad, node->pool.ceil ? " ceil" : "");
-        printf("%s)\n", node->relu || node->conv.relu ? " relu" : "");
+        if (node->op == R2_OP_RESIZE) printf(" like v%u", node->like);
+        printf("%s)\n", node->relu || node->conv.relu || node->linear.relu ? " relu" : "");
     }
     for (size_t i = 0; i < graph->output_count; i++)
         printf("output v%u\n", graph->outputs[i].value);

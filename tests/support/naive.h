@@ -27,7 +27,7 @@ enum r2_status naive_run(const struct r2_graph *graph, const struct r2_source *s
                          struct r2_error *err);
 void naive_run_finish(struct naive_run *run);
 
-/* max|a - b| / max|b| where b is the naive value; INFINITY when the shapes differ or a is not
+/* max|a - b| / max|b| where b is the naive value and a the first picture of the view; INFINITY when the shapes differ or a is not
  * finite. */
 double naive_error(const struct naive_value *value, const struct r2_output_view *view);
 

@@ -57,38 +57,45 @@ enum r2_status plan_case_naive(const struct plan_case *self, struct r2_extent ex
 }
 
 enum r2_status plan_case_run(const struct plan_case *self, struct r2_session *session,
-                             struct r2_plan *plan, struct r2_extent extent, unsigned seed,
+                             struct r2_plan *plan, struct r2_plan_shape shape, unsigned seed,
                              const struct naive_run *expected, double *ret, struct r2_error *err)
 {
+    const size_t count = input_count(self, shape.picture);
     struct r2_session_times times;
     double worst = 0;
     R2_TRY(r2_session_prepare(session, plan, err));
-    plan_case_input(seed, input_count(self, extent), r2_session_input(session));
+    for (uint32_t n = 0; n < shape.batch; n++)
+        plan_case_input(seed + n, count, r2_session_input(session) + n * count);
     R2_TRY(r2_session_run(session, &times, err));
     for (size_t i = 0; i < self->graph->output_count; i++) {
         const struct r2_output *output = &self->graph->outputs[i];
         struct r2_output_view view = {0};
         R2_TRY(r2_session_output(session, output->name, &view, err));
-        worst = fmax(worst, naive_error(&expected->values[output->value], &view));
+        if (view.batch != shape.batch) worst = INFINITY;
+        for (uint32_t n = 0; n < shape.batch; n++) {
+            worst = fmax(worst, naive_error(&expected[n].values[output->value], &view));
+            view.data += (size_t)view.height * view.width * view.pitch;
+        }
     }
     *ret = worst;
     return R2_OK;
 }
 
-enum r2_status plan_case_worst(const struct plan_case *self, struct r2_extent extent,
+enum r2_status plan_case_worst(const struct plan_case *self, struct r2_plan_shape shape,
                                unsigned threads, double *ret, struct r2_error *err)
 {
-    struct naive_run expected = {0};
+    struct naive_run expected[PLAN_CASE_BATCH] = {{0}};
     struct r2_plan *plan = NULL;
     struct r2_session *session = NULL;
-    enum r2_status status = plan_case_naive(self, extent, 0, &expected, err);
+    enum r2_status status = R2_OK;
+    for (uint32_t n = 0; n < shape.batch && status == R2_OK; n++)
+        status = plan_case_naive(self, shape.picture, n, &expected[n], err);
     if (status == R2_OK)
-        status = r2_plan_create(self->graph, self->params, extent, threads, &plan, err);
+        status = r2_plan_create(self->graph, self->params, shape, threads, &plan, err);
     if (status == R2_OK) status = r2_session_create(&session, err);
-    if (status == R2_OK)
-        status = plan_case_run(self, session, plan, extent, 0, &expected, ret, err);
+    if (status == R2_OK) status = plan_case_run(self, session, plan, shape, 0, expected, ret, err);
     r2_session_destroy(session);
     r2_plan_unref(plan);
-    naive_run_finish(&expected);
+    for (uint32_t n = 0; n < shape.batch; n++) naive_run_finish(&expected[n]);
     return status;
 }

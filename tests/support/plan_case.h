@@ -8,6 +8,8 @@
 
 /* Weights are read under the names of the graph itself. Stays where it was opened: params point
  * into it. */
+enum { PLAN_CASE_BATCH = 8 }; /* most pictures of a shape */
+
 struct plan_case {
     const struct r2_graph *graph;
     struct r2_safetensors file;
@@ -29,14 +31,14 @@ void plan_case_input(unsigned seed, size_t count, float *ret);
 enum r2_status plan_case_naive(const struct plan_case *self, struct r2_extent extent, unsigned seed,
                                struct naive_run *ret, struct r2_error *err);
 
-/* Runs the plan in the session on the input of that seed; *ret is the worst naive_error of its
- * outputs. */
+/* Runs the plan in the session, picture i on the input of seed + i; *ret is the worst naive_error
+   of its outputs to expected[i]. */
 enum r2_status plan_case_run(const struct plan_case *self, struct r2_session *session,
-                             struct r2_plan *plan, struct r2_extent extent, unsigned seed,
+                             struct r2_plan *plan, struct r2_plan_shape shape, unsigned seed,
                              const struct naive_run *expected, double *ret, struct r2_error *err);
 
 /* All of it once, with a new plan and session. */
-enum r2_status plan_case_worst(const struct plan_case *self, struct r2_extent extent,
+enum r2_status plan_case_worst(const struct plan_case *self, struct r2_plan_shape shape,
                                unsigned threads, double *ret, struct r2_error *err);
 
 #endif

@@ -131,6 +131,8 @@ static uint32_t add_slice(struct maker *maker, uint32_t from)
     return keep(maker, r2_graph_slice(maker->graph, maker->values[from], first, count));
 }
 
+static void add_anything(struct maker *maker);
+
 static uint32_t add_sum(struct maker *maker, uint32_t a, uint32_t b)
 {
     if (one_in(maker, 2))
@@ -189,10 +191,22 @@ static uint32_t add_block(struct maker *maker)
     return keep(maker, r2_graph_concat(maker->graph, parts, scale));
 }
 
+/* The size of another value, and often a sum with one of that size. */
+static uint32_t add_resize(struct maker *maker, uint32_t from)
+{
+    uint32_t like = random_below(maker, maker->count);
+    uint32_t resized = keep(maker, r2_graph_resize(maker->graph, maker->values[from],
+                                                   maker->values[like], R2_SAMPLE_NEAREST));
+    if (one_in(maker, 4)) return resized;
+    uint32_t other = add_conv(maker, like, channels_of(maker, from), true, one_in(maker, 2));
+    if (one_in(maker, 4)) add_anything(maker);
+    return add_sum(maker, resized, one_in(maker, 8) ? resized : other);
+}
+
 static void add_anything(struct maker *maker)
 {
     uint32_t from = pick(maker);
-    switch (random_below(maker, 12)) {
+    switch (random_below(maker, 14)) {
     case 0:
     case 1: add_block(maker); break;
     case 2:
@@ -206,6 +220,8 @@ static void add_anything(struct maker *maker)
         break;
     case 8:
     case 9: add_concat(maker); break;
+    case 10:
+    case 11: add_resize(maker, from); break;
     default: add_conv(maker, from, 0, false, one_in(maker, 2)); break;
     }
 }
@@ -222,10 +238,14 @@ void random_graph(struct r2_graph *graph, unsigned seed, struct r2_extent *ret)
     keep(&maker, r2_graph_input(graph, 1 + random_below(&maker, maker.wide ? 24 : 8)));
     while (steps--) add_anything(&maker);
     if (one_in(&maker, 3)) {
-        uint32_t pooled = keep(&maker, r2_graph_global_pool(graph, maker.values[pick(&maker)]));
-        if (one_in(&maker, 3)) pooled = add_slice(&maker, pooled);
-        keep(&maker,
-             r2_graph_linear(graph, maker.values[pooled], "linear", 1 + random_below(&maker, 20)));
+        uint32_t from = pick(&maker);
+        if (one_in(&maker, 2)) from = keep(&maker, r2_graph_global_pool(graph, maker.values[from]));
+        if (one_in(&maker, 3)) from = add_slice(&maker, from);
+        const struct r2_linear linear = {.name = "linear",
+                                         .out = 1 + random_below(&maker, 20),
+                                         .window = maker.extents[from],
+                                         .relu = one_in(&maker, 2)};
+        keep(&maker, r2_graph_linear(graph, maker.values[from], &linear));
     }
     *ret = maker.input;
 }

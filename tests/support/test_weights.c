@@ -84,7 +84,9 @@ static void add_node(struct writer *writer, const struct r2_graph *graph,
 {
     const uint32_t out = r2_graph_channels(graph, node->output), k = node->conv.kernel;
     const bool conv = node->op == R2_OP_CONV;
-    const uint32_t in = r2_graph_channels(graph, node->inputs[0]) / (conv ? node->conv.groups : 1);
+    const struct r2_extent window = node->linear.window;
+    const uint32_t in = r2_graph_channels(graph, node->inputs[0]) *
+                        (conv ? 1 : window.height * window.width) / (conv ? node->conv.groups : 1);
     const uint32_t dims[] = {out, in, k, k};
     const float bound = sqrtf(3.0f / (float)((size_t)in * (conv ? k * k : 1)));
     const size_t norm_size = strlen(node->norm);
@@ -102,6 +104,14 @@ static void add_node(struct writer *writer, const struct r2_graph *graph,
     add_tensor(writer, node->norm, "running_var", 1, dims, (struct affine){1, 0.5f, 1});
 }
 
+/* Layers may share their tensors. */
+static bool is_repeated(const struct r2_graph *graph, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(graph->nodes[i].name, graph->nodes[n].name) == 0) return true;
+    return false;
+}
+
 /* The data goes to a second file first, since the header holds its offsets. */
 enum r2_status test_weights_write(const char *path, const struct r2_graph *graph,
                                   float linear_scale, test_rename rename, struct r2_error *err)
@@ -111,7 +121,8 @@ enum r2_status test_weights_write(const char *path, const struct r2_graph *graph
     FILE *out = fopen(path, "wb");
     if (!out || !writer.file) return r2_fail(err, R2_IO, "%s: cannot be written", path);
     for (size_t i = 0; i < graph->node_count; i++)
-        if (graph->nodes[i].op == R2_OP_CONV || graph->nodes[i].op == R2_OP_LINEAR)
+        if ((graph->nodes[i].op == R2_OP_CONV || graph->nodes[i].op == R2_OP_LINEAR) &&
+            !is_repeated(graph, i))
             add_node(&writer, graph, &graph->nodes[i], linear_scale);
     header = writer.header;
     r2_text_add(&header, header.size ? "}" : "{}"); /* a graph may have no weights */
