@@ -120,7 +120,8 @@ void r2_log_fields(enum r2_log_level level, const char *event, const struct r2_l
     if (!r2_log_shows(level)) return;
     clock_gettime(CLOCK_REALTIME, &now);
     int64_t time_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-    size_t size = r2_log_line(line, atomic_load(&log_format), time_ns, level, event, fields);
+    size_t size = r2_log_line(line, (enum r2_log_format)atomic_load(&log_format), time_ns, level,
+                              event, fields);
     line[size++] = '\n';
     /* A log that nobody can take (a full disk, a closed pipe) must not stop the service. */
     ssize_t written = write(STDERR_FILENO, line, size);
