@@ -1,7 +1,7 @@
 # Shared by run.sh and test.sh, which source it: installs what is missing and builds.
 # Says what it does on standard error. On a machine that has everything it takes about a second.
 
-root=$(cd "$(dirname "$0")/.." && pwd)
+root=${root:-$(cd "$(dirname "$0")/.." && pwd)} # one that is deeper in sets it before
 
 build_packages="gcc libc6-dev meson ninja-build pkg-config libdnnl-dev libmicrohttpd-dev
     libjansson-dev libjpeg62-turbo-dev libpng-dev zlib1g-dev

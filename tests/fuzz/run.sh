@@ -8,6 +8,7 @@
 # the corpora in tests/fuzz/corpus/.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
+root=$PWD
 . deploy/setup.sh
 
 limit=-max_total_time=20
@@ -41,7 +42,7 @@ for name in "$@"; do
     found=$(mktemp -d) || exit 1
     corpus=tests/fuzz/corpus/$name
     say "fuzzing $name"
-    build-fuzz/tests/fuzz/fuzz_"$name" $limit -verbosity=0 -print_final_stats=1 -max_len=4096 \
+    build-fuzz/tests/fuzz/fuzz_"$name" "$limit" -verbosity=0 -print_final_stats=1 -max_len=4096 \
         -timeout=10 -rss_limit_mb=2048 -artifact_prefix="build-fuzz/broken/$name-" \
         "$found" "$corpus" || exit 1
     [ "$keep" = no ] || build-fuzz/tests/fuzz/fuzz_"$name" -merge=1 -use_counters=0 -verbosity=0 \
