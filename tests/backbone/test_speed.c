@@ -1,8 +1,8 @@
 /*
  * No convolution is left behind: none runs on oneDNN's reference code, and none that matters (over
- * 1 % of its network's time) below a tenth of what the core can do, with AVX2 a fifteenth. A layer that cannot be faster
- * would have to be listed here with its reason; none is. Everything is a ratio within one process;
- * the best of several runs counts.
+ * 1 % of its network's time) below a tenth of what the core can do, with AVX2 a fifteenth. A layer
+ * that cannot be faster would have to be listed here with its reason; none is. Everything is a ratio
+ * within one process; the best of several runs counts.
  */
 #include <criterion/criterion.h>
 #include <stdio.h>
