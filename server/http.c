@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -239,12 +240,17 @@ static void on_completed(void *cls, struct MHD_Connection *connection, void **co
                          enum MHD_RequestTerminationCode how)
 {
     struct exchange *exchange = *context;
+    struct sockaddr *peer =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr;
     enum r2_ending ending = R2_ENDED_LEFT;
     (void)cls;
-    (void)connection;
     if (!exchange) return;
     *context = NULL;
-    if (how == MHD_REQUEST_TERMINATED_COMPLETED_OK)
+    /* A peer that closes a Unix socket when it has its answer: poll tells MHD of that before MHD has
+       noted that it sent all, so it speaks of an abort. */
+    bool has_answer = exchange->job->reply.code && peer && peer->sa_family == AF_UNIX &&
+                      how == MHD_REQUEST_TERMINATED_CLIENT_ABORT;
+    if (how == MHD_REQUEST_TERMINATED_COMPLETED_OK || has_answer)
         ending = R2_ENDED_SENT;
     else if (how == MHD_REQUEST_TERMINATED_TIMEOUT_REACHED || exchange->slow)
         ending = R2_ENDED_TIMEOUT;

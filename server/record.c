@@ -57,12 +57,11 @@ void r2_service_record(struct r2_service *service, struct r2_job *job, enum r2_e
         [R2_ENDED_CUT] = 413,  [R2_ENDED_SHUTDOWN] = 503,
     };
     uint64_t total_ns = r2_clock_ns() - job->start_ns;
-    bool stalled = ending == R2_ENDED_TIMEOUT && job->reply.code;
+    bool stalled = ending == R2_ENDED_TIMEOUT && job->reply.code; /* it reads no further */
     unsigned code = job->reply.code ? job->reply.code : codes[ending];
     if (ending == R2_ENDED_LEFT || stalled) {
         enum r2_cancellation where = job->reply.code ? R2_CANCELLED_SEND : R2_CANCELLED_RECEIVE;
         if (job->cancelled != R2_CANCELLATION_COUNT) where = job->cancelled;
-        code = codes[R2_ENDED_LEFT];
         r2_metrics_cancelled(service->metrics, where);
     }
     r2_metrics_stages(service->metrics, &job->times);

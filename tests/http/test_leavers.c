@@ -34,8 +34,7 @@ static double cancelled(const struct r2_daemon *daemon)
 {
     return r2_daemon_metric(daemon, CANCELLED("queue")) +
            r2_daemon_metric(daemon, CANCELLED("compute")) +
-           r2_daemon_metric(daemon, CANCELLED("receive")) +
-           r2_daemon_metric(daemon, CANCELLED("send"));
+           r2_daemon_metric(daemon, CANCELLED("receive"));
 }
 
 static void wait_until_idle(const struct r2_daemon *daemon)
