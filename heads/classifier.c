@@ -87,14 +87,13 @@ static void classifier_build(const void *self, struct r2_graph *graph, const str
     r2_head_add_output(graph, prefix, "logits", logits);
 }
 
-static enum r2_status classifier_decode(const void *self, const struct r2_head_outputs *outputs,
-                                        const void *data, struct r2_result *ret,
-                                        struct r2_error *err)
+static enum r2_status classifier_decode(const void *self, const struct r2_head_run *run,
+                                        struct r2_result *ret, struct r2_error *err)
 {
     const struct classifier *classifier = self;
-    const struct classifier_params *request = data;
+    const struct classifier_params *request = run->params;
     struct r2_output_view logits = {0};
-    R2_TRY(r2_head_output(outputs, "logits", &logits, err));
+    R2_TRY(r2_head_output(&run->outputs, "logits", &logits, err));
     return r2_classes_from_logits(logits.data, logits.channels, (size_t)request->top_k,
                                   classifier->labels.count ? &classifier->labels : NULL, ret, err);
 }
