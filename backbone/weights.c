@@ -153,12 +153,27 @@ enum r2_status r2_naming_detect(const struct r2_weights *weights, struct r2_nami
     return R2_OK;
 }
 
+static bool is_trunk(const char *official)
+{
+    return starts_with(official, "conv1.") || starts_with(official, "bn1.") ||
+           starts_with(official, "layer");
+}
+
+/* Bytes of the trunk's prefix that its neighbours have too: "module." of "module.backbone." */
+static size_t shared_prefix(const char *prefix)
+{
+    const char *end = find_end(prefix, "backbone.");
+    return end ? (size_t)(end - prefix) : strlen(prefix);
+}
+
 enum r2_status r2_naming_apply(const struct r2_naming *naming, const char *official, char *ret,
                                struct r2_error *err)
 {
     const char *prefix = naming->prefix, *middle = "", *rest = official;
+    size_t prefix_size = is_trunk(official) ? strlen(prefix) : shared_prefix(prefix);
     if (starts_with(official, "fc.")) {
         prefix = naming->classifier;
+        prefix_size = strlen(prefix);
         rest = official + 2;
     } else if (naming->stem_sequence && starts_with(official, "conv1.")) {
         middle = "stem.";
@@ -167,7 +182,7 @@ enum r2_status r2_naming_apply(const struct r2_naming *naming, const char *offic
         middle = "stem.7.";
         rest = official + 4;
     }
-    int size = snprintf(ret, R2_NAME_SIZE, "%s%s%s", prefix, middle, rest);
+    int size = snprintf(ret, R2_NAME_SIZE, "%.*s%s%s", (int)prefix_size, prefix, middle, rest);
     if (size < 0 || size >= R2_NAME_SIZE)
         return r2_fail(err, R2_INVALID, "tensor name '%.64s...' is over %d bytes", ret,
                        R2_NAME_SIZE - 1);

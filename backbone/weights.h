@@ -57,7 +57,9 @@ enum r2_status r2_naming_detect(const struct r2_weights *weights, struct r2_nami
 /* Finds what the classifier is called in these weights ("fc" when none is there). */
 void r2_naming_find_classifier(const struct r2_weights *weights, struct r2_naming *naming);
 
-/* The file's name of the official tensor name; ret holds R2_NAME_SIZE bytes. */
+/* The file's name of the official tensor name; ret holds R2_NAME_SIZE bytes. Tensors of other heads
+   than the classifier ("neck.fpn_convs.0.conv.weight") stand beside "backbone.", under what is in
+   front of it. */
 enum r2_status r2_naming_apply(const struct r2_naming *naming, const char *official, char *ret,
                                struct r2_error *err);
 

@@ -46,6 +46,40 @@ enum r2_status r2_head_output(const struct r2_head_outputs *outputs, const char 
 void r2_head_add_output(struct r2_graph *graph, const char *prefix, const char *name,
                         r2_value value);
 
+/* What a head may look at while it works on one picture; borrowed. */
+struct r2_head_run {
+    struct r2_head_outputs outputs;     /* of its nodes on the taps */
+    const struct r2_geometry *geometry; /* of the trunk's input */
+    const void *params;                 /* of the request; NULL when the type has none */
+    void *state;                        /* what `gather` made; NULL for a head without regions */
+};
+
+/* A second network, over regions of what the first one computed. The model runs it in batches and
+   leaves the outputs on the taps alone meanwhile. */
+struct r2_head_regions {
+    struct r2_extent window; /* height and width of a region */
+
+    /* Adds the network to an empty graph: an input of some channels, named outputs. */
+    void (*build)(const void *self, struct r2_graph *graph);
+
+    /* Finds the regions: their number, which may be 0, and what the head wants to remember of this
+       run. */
+    enum r2_status (*gather)(const void *self, const struct r2_head_run *run, void **ret_state,
+                             size_t *ret_count, struct r2_error *err);
+
+    /* Writes regions [first, first + count) to dst [count, height, width, channels]. */
+    enum r2_status (*fill)(const void *self, const struct r2_head_run *run, size_t first,
+                           size_t count, float *dst, struct r2_error *err);
+
+    /* Takes what the network says of them into the state. The batch may be longer than count; what
+       is behind is padding. */
+    enum r2_status (*take)(const void *self, const struct r2_head_run *run, size_t first,
+                           size_t count, const struct r2_head_outputs *outputs,
+                           struct r2_error *err);
+
+    void (*finish)(void *state); /* takes NULL */
+};
+
 /* What a head may look at while it is made; borrowed. */
 struct r2_head_setup {
     const char *dir; /* the model's directory */
@@ -65,6 +99,9 @@ struct r2_head_type {
     size_t params_size;
     struct r2_option_table params;
 
+    /* How pictures reach the network when model.json does not say; NULL: as a classifier's. */
+    const struct r2_input_spec *input;
+
     /* After the options are read: checks them together, reads labels files. On failure finish is
        called all the same. */
     enum r2_status (*init)(void *self, const struct r2_head_setup *setup, struct r2_error *err);
@@ -77,9 +114,11 @@ struct r2_head_type {
     void (*build)(const void *self, struct r2_graph *graph, const struct r2_taps *taps,
                   const char *prefix);
 
-    /* Outputs to a typed result. Pure: views in, result out. */
-    enum r2_status (*decode)(const void *self, const struct r2_head_outputs *outputs,
-                             const void *params, struct r2_result *ret, struct r2_error *err);
+    const struct r2_head_regions *regions; /* NULL: all is said on the taps */
+
+    /* Outputs and state to a typed result. Pure: views in, result out. */
+    enum r2_status (*decode)(const void *self, const struct r2_head_run *run, struct r2_result *ret,
+                             struct r2_error *err);
 
     /* Adds to the head's object in GET /models (labels and the like). */
     enum r2_status (*describe)(const void *self, json_t *object, struct r2_error *err);

@@ -50,7 +50,10 @@ static enum r2_status init_head(struct r2_model *model, struct r2_model_part *pa
     struct r2_head *head = part->self;
     R2_TRY(r2_options_defaults(&type->options, part->self, err));
     R2_TRY(r2_options_read(&type->options, from->object, "model.json", part->self, err));
-    R2_TRY(r2_input_read(head->input, &part->input, err));
+    if (!head->input && type->input)
+        part->input = *type->input;
+    else
+        R2_TRY(r2_input_read(head->input, &part->input, err));
     part->naming = model->naming;
     if (head->weights.count)
         R2_TRY(open_weights(model, &head->weights, &part->weights, err));
@@ -118,7 +121,9 @@ static enum r2_status make_plan(const void *context, const struct r2_plan_key *k
     const struct r2_model *model = context;
     struct r2_graph graph;
     r2_graph_init(&graph);
-    enum r2_status status = r2_model_graph(model, key->heads, &graph, err);
+    enum r2_status status =
+        key->stage ? r2_regions_graph(model, (uint32_t)__builtin_ctz(key->heads), &graph, err)
+                   : r2_model_graph(model, key->heads, &graph, err);
     if (status == R2_OK)
         status = r2_plan_create(&graph, model->params, key->shape, key->threads, ret, err);
     r2_graph_finish(&graph);
@@ -136,23 +141,36 @@ enum r2_status r2_model_plan(const struct r2_model *model, uint32_t pass, uint32
     return r2_plan_cache_get(model->plans, &key, ret, ret_hit, err);
 }
 
+/* The tensors of all networks, the trunk's and those over regions. */
+static enum r2_status check_params(const struct r2_model *model, struct r2_error *err)
+{
+    uint32_t all = (uint32_t)((UINT64_C(1) << model->head_count) - 1);
+    struct r2_graph graph;
+    r2_graph_init(&graph);
+    enum r2_status status = r2_model_graph(model, all, &graph, err);
+    if (status == R2_OK) status = r2_params_check(model->params, &graph, err);
+    r2_graph_finish(&graph);
+    for (uint32_t i = 0; i < model->head_count && status == R2_OK; i++) {
+        if (!model->heads[i].type->regions) continue;
+        r2_graph_init(&graph);
+        status = r2_regions_graph(model, i, &graph, err);
+        if (status == R2_OK) status = r2_params_check(model->params, &graph, err);
+        r2_graph_finish(&graph);
+    }
+    return status;
+}
+
 /* All tensors are found, checked and taken once, whatever heads later plans leave out. */
 static enum r2_status bind_params(struct r2_model *model, struct r2_error *err)
 {
     struct r2_source sources[1 + R2_MODEL_MAX_HEADS] = {
         {&model->weights, &model->naming, model->backbone.bn_eps}};
-    struct r2_graph graph;
     for (size_t i = 0; i < model->head_count; i++)
         sources[1 + i] = (struct r2_source){&model->heads[i].weights, &model->heads[i].naming,
                                             model->backbone.bn_eps};
     R2_TRY(r2_params_create(sources, 1 + model->head_count, &model->params, err));
-    r2_graph_init(&graph);
-    uint32_t all = (uint32_t)((UINT64_C(1) << model->head_count) - 1);
-    enum r2_status status = r2_model_graph(model, all, &graph, err);
-    if (status == R2_OK) status = r2_params_check(model->params, &graph, err);
-    r2_graph_finish(&graph);
-    if (status == R2_OK) status = r2_weight_files_check_taken(&model->files, &model->naming, err);
-    return status;
+    R2_TRY(check_params(model, err));
+    return r2_weight_files_check_taken(&model->files, &model->naming, err);
 }
 
 static enum r2_status load(struct r2_model *model, const char *dir,

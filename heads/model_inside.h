@@ -60,6 +60,32 @@ enum r2_status r2_model_plan(const struct r2_model *model, uint32_t pass, uint32
                              struct r2_input_shape shape, unsigned threads, struct r2_plan **ret,
                              bool *ret_hit, struct r2_error *err);
 
+/* The network of head i over regions (regions.c) in an initialised graph. */
+enum r2_status r2_regions_graph(const struct r2_model *model, uint32_t i, struct r2_graph *graph,
+                                struct r2_error *err);
+
+/* The sizes of the batches that it is run in, ascending. */
+enum { R2_REGIONS_BATCHES = 3 };
+extern const uint32_t r2_regions_batches[R2_REGIONS_BATCHES];
+
+/* Its compiled plan; counted. */
+enum r2_status r2_regions_plan(const struct r2_model *model, uint32_t i, uint32_t batch,
+                               unsigned threads, struct r2_plan **ret, bool *ret_hit,
+                               struct r2_error *err);
+
+/* Gathers the regions of head i and runs them in a session of their own; run->state is set, also on
+   failure, and the caller's to finish. */
+enum r2_status r2_regions_run(const struct r2_work *work, uint32_t i, struct r2_session *session,
+                              struct r2_head_run *run, struct r2_answer *answer,
+                              struct r2_error *err);
+
+/* Compiles all its plans and has the session's memory grown for them. */
+enum r2_status r2_regions_warm(const struct r2_model *model, uint32_t i, unsigned threads,
+                               struct r2_session *session, struct r2_error *err);
+
+/* Asks work->check. */
+enum r2_status r2_work_may_go_on(const struct r2_work *work, struct r2_error *err);
+
 /* A picture size for warm-up and reports: what the pass takes without much scaling. */
 struct r2_extent r2_model_typical(const struct r2_model *model, uint32_t pass);
 

@@ -71,6 +71,24 @@ static enum r2_status report_pass(const struct r2_model *model, uint32_t pass, u
     return json_array_append_new(list, report) == 0 ? R2_OK : no_memory(err);
 }
 
+/* The largest batch of regions of head i; adds the arena of its session. */
+static enum r2_status report_regions(const struct r2_model *model, uint32_t i, unsigned threads,
+                                     json_t *list, size_t *arena, struct r2_error *err)
+{
+    const uint32_t batch = r2_regions_batches[R2_REGIONS_BATCHES - 1];
+    struct r2_plan *plan = NULL;
+    bool hit;
+    R2_TRY(r2_regions_plan(model, i, batch, threads, &plan, &hit, err));
+    json_t *report =
+        json_pack("{s:s, s:i, s:I, s:I, s:i}", "head", model->heads[i].task, "batch", (int)batch,
+                  "arena_bytes", (json_int_t)r2_plan_arena(plan), "plan_bytes",
+                  (json_int_t)r2_plan_size(plan), "steps", (int)r2_plan_step_count(plan));
+    if (report) report_steps(plan, report);
+    if (r2_plan_arena(plan) > *arena) *arena = r2_plan_arena(plan);
+    r2_plan_unref(plan);
+    return json_array_append_new(list, report) == 0 ? R2_OK : no_memory(err);
+}
+
 /* Elements of all floating point tensors that the model uses. */
 static uint64_t count_parameters(const struct r2_model *model, uint64_t *ret_bytes)
 {
@@ -90,26 +108,30 @@ static uint64_t count_parameters(const struct r2_model *model, uint64_t *ret_byt
 enum r2_status r2_model_report(struct r2_model *model, unsigned threads, json_t **ret,
                                struct r2_error *err)
 {
-    size_t arena = 0;
+    size_t arena = 0, regions_arena = 0;
     uint64_t file_bytes = 0, parameters = count_parameters(model, &file_bytes);
-    json_t *passes = json_array();
-    enum r2_status status = passes ? R2_OK : no_memory(err);
+    json_t *passes = json_array(), *regions = json_array();
+    enum r2_status status = passes && regions ? R2_OK : no_memory(err);
     for (uint32_t pass = 0; pass < model->pass_count && status == R2_OK; pass++)
         status = report_pass(model, pass, threads, passes, &arena, err);
+    for (uint32_t i = 0; i < model->head_count && status == R2_OK; i++)
+        if (model->heads[i].type->regions)
+            status = report_regions(model, i, threads, regions, &regions_arena, err);
     if (status != R2_OK) {
+        json_decref(regions);
         json_decref(passes);
         return status;
     }
     const json_int_t packed = (json_int_t)r2_params_size(model->params);
     const json_int_t plans = (json_int_t)r2_plan_cache_size(model->plans);
-    json_t *report =
-        json_pack("{s:s, s:s, s:s, s:s, s:s*, s:I, s:i, s:o, s:{s:I, s:I, s:I, s:I}}", "model",
-                  model->file.name, "arch", model->backbone.arch_name, "dialect",
-                  r2_dialect_name(model->dialect), "precision", r2_model_precision(model), "note",
-                  r2_model_note(model), "parameters", (json_int_t)parameters, "threads",
-                  (int)threads, "passes", passes, "memory", "weights_mapped_bytes",
-                  (json_int_t)file_bytes, "weights_packed_bytes", packed, "arena_bytes_per_worker",
-                  (json_int_t)arena, "two_models_bytes", 2 * (packed + plans));
+    json_t *report = json_pack(
+        "{s:s, s:s, s:s, s:s, s:s*, s:I, s:i, s:o, s:o, s:{s:I, s:I, s:I, s:I}}", "model",
+        model->file.name, "arch", model->backbone.arch_name, "dialect",
+        r2_dialect_name(model->dialect), "precision", r2_model_precision(model), "note",
+        r2_model_note(model), "parameters", (json_int_t)parameters, "threads", (int)threads,
+        "passes", passes, "regions", regions, "memory", "weights_mapped_bytes",
+        (json_int_t)file_bytes, "weights_packed_bytes", packed, "arena_bytes_per_worker",
+        (json_int_t)(arena + regions_arena), "two_models_bytes", 2 * (packed + plans));
     if (!report) return no_memory(err);
     *ret = report;
     return R2_OK;

@@ -7,7 +7,9 @@
 
 struct r2_runner {
     struct r2_session *session;
-    struct r2_model *model; /* counted: whose plan, and with it weights, the session holds */
+    struct r2_session *regions; /* NULL until a head has some; of its own, so that the outputs of
+                                   the trunk stay where they are while regions run */
+    struct r2_model *model;     /* counted: whose plans, and with them weights, the sessions hold */
 };
 
 enum r2_status r2_runner_create(struct r2_runner **ret, struct r2_error *err)
@@ -25,6 +27,7 @@ enum r2_status r2_runner_create(struct r2_runner **ret, struct r2_error *err)
 void r2_runner_destroy(struct r2_runner *runner)
 {
     if (!runner) return;
+    r2_session_destroy(runner->regions);
     r2_session_destroy(runner->session);
     r2_model_unref(runner->model);
     free(runner);
@@ -48,18 +51,36 @@ static enum r2_status take_embedding(const struct r2_session *session, struct r2
     return R2_OK;
 }
 
-static enum r2_status decode_heads(const struct r2_work *work, uint32_t heads,
-                                   const struct r2_session *session, struct r2_answer *answer,
-                                   struct r2_error *err)
+static enum r2_status regions_session(struct r2_runner *runner, struct r2_error *err)
 {
-    for (uint32_t i = 0; i < work->model->head_count; i++) {
-        const struct r2_model_part *part = &work->model->heads[i];
-        if (!(heads >> i & 1)) continue;
-        struct r2_head_outputs outputs = {session, part->prefix};
-        if (part->type->decode(part->self, &outputs, work->params[i], &answer->results[i], err) !=
-            R2_OK)
-            return r2_fail_in(err, "head '%s'", part->task);
-    }
+    return runner->regions ? R2_OK : r2_session_create(&runner->regions, err);
+}
+
+static enum r2_status decode_head(const struct r2_work *work, uint32_t i,
+                                  const struct r2_geometry *geometry, struct r2_runner *runner,
+                                  struct r2_answer *answer, struct r2_error *err)
+{
+    const struct r2_model_part *part = &work->model->heads[i];
+    const struct r2_head_regions *regions = part->type->regions;
+    struct r2_head_run run = {.outputs = {runner->session, part->prefix},
+                              .geometry = geometry,
+                              .params = work->params[i]};
+    enum r2_status status = R2_OK;
+    if (regions) status = regions_session(runner, err);
+    if (regions && status == R2_OK)
+        status = r2_regions_run(work, i, runner->regions, &run, answer, err);
+    if (status == R2_OK) status = part->type->decode(part->self, &run, &answer->results[i], err);
+    if (regions) regions->finish(run.state);
+    return status;
+}
+
+static enum r2_status decode_heads(const struct r2_work *work, uint32_t heads,
+                                   const struct r2_geometry *geometry, struct r2_runner *runner,
+                                   struct r2_answer *answer, struct r2_error *err)
+{
+    for (uint32_t i = 0; i < work->model->head_count; i++)
+        if (heads >> i & 1 && decode_head(work, i, geometry, runner, answer, err) != R2_OK)
+            return r2_fail_in(err, "head '%s'", work->model->heads[i].task);
     return R2_OK;
 }
 
@@ -78,12 +99,13 @@ static enum r2_status prepare_plan(const struct r2_work *work, uint32_t pass, ui
     enum r2_status status = r2_session_prepare(runner->session, plan, err);
     r2_plan_unref(plan);
     if (status != R2_OK || runner->model == work->model) return status;
+    r2_session_destroy(R2_TAKE(runner->regions)); /* before the model that its plan is of */
     r2_model_unref(runner->model);
     runner->model = r2_model_ref(work->model);
     return R2_OK;
 }
 
-static enum r2_status may_go_on(const struct r2_work *work, struct r2_error *err)
+enum r2_status r2_work_may_go_on(const struct r2_work *work, struct r2_error *err)
 {
     return work->check ? work->check(work->check_context, err) : R2_OK;
 }
@@ -96,20 +118,20 @@ static enum r2_status run_pass(const struct r2_work *work, uint32_t pass, uint32
     struct r2_session *session = runner->session;
     struct r2_geometry geometry;
     struct r2_session_times times = {0};
-    R2_TRY(may_go_on(work, err));
+    R2_TRY(r2_work_may_go_on(work, err));
     uint64_t start = r2_clock_ns();
     R2_TRY(prepare_plan(work, pass, heads, picture, runner, answer, err));
     uint64_t ready = r2_clock_ns();
     R2_TRY(r2_input_prepare(&work->model->passes[pass].input, picture, r2_session_input(session),
                             &geometry, err));
     answer->preprocess_ns += r2_clock_ns() - ready;
-    R2_TRY(may_go_on(work, err));
+    R2_TRY(r2_work_may_go_on(work, err));
     answer->trunk_passes++;
     R2_TRY(r2_session_run(session, &times, err));
     answer->backbone_ns += ready - start + times.trunk_ns;
     uint64_t decode = r2_clock_ns();
     if (heads & R2_PLAN_EMBED) R2_TRY(take_embedding(session, answer, err));
-    R2_TRY(decode_heads(work, heads, session, answer, err));
+    R2_TRY(decode_heads(work, heads, &geometry, runner, answer, err));
     answer->head_ns += times.head_ns + r2_clock_ns() - decode;
     return R2_OK;
 }
@@ -177,6 +199,9 @@ enum r2_status r2_model_warm(struct r2_model *model, struct r2_runner *runner, u
         work.heads = i < heads ? UINT32_C(1) << i : i == heads ? 0 : all;
         work.embed = i == heads;
         status = warm_work(&work, runner, err);
+        if (i >= heads || !model->heads[i].type->regions || status != R2_OK) continue;
+        status = regions_session(runner, err);
+        if (status == R2_OK) status = r2_regions_warm(model, i, threads, runner->regions, err);
     }
     r2_work_finish(&work);
     return status == R2_OK ? R2_OK : r2_fail_in(err, "warm-up");

@@ -122,7 +122,7 @@ static void check_arch(const char *arch, double peak)
         r2_graph_linear(&graph, taps.pooled, &(struct r2_linear){.name = "fc", .out = 1000}),
         "logits");
     close(mkstemp(path));
-    cr_assert_eq(test_weights_write(path, &graph, 1, NULL, &err), R2_OK, "%s", err.message);
+    cr_assert_eq(test_weights_write(path, &graph, NULL, NULL, &err), R2_OK, "%s", err.message);
     cr_assert_eq(r2_safetensors_open(path, &file, &err), R2_OK, "%s", err.message);
     unlink(path);
     cr_assert_eq(r2_weights_add(&weights, &file, &err), R2_OK);

@@ -14,42 +14,30 @@
 #include "backbone/res2net.h"
 #include "backbone/session.h"
 #include "base/memory.h"
+#include "tests/support/golden_file.h"
 #include "tests/support/test_weights.h"
 
-enum { POSITIONS = 4096, NAME_SIZE = 128 };
+enum { NAME_SIZE = 128 };
 
 static const struct r2_extent sizes[] = {{224, 224}, {225, 331}};
 static const char *const taps[] = {"stem", "c2", "c3", "c4", "c5"};
 
 /* What a golden file says of its network. */
 struct golden {
-    struct r2_safetensors tensors;
-    json_t *metadata;
+    struct golden_file file;
     struct r2_arch arch;
     enum r2_dialect dialect;
     uint32_t classes;
     float scale;
 };
 
-static const char *meta(const struct golden *golden, const char *key)
-{
-    const char *text = json_string_value(json_object_get(golden->metadata, key));
-    cr_assert_not_null(text, "golden without %s", key);
-    return text;
-}
-
-static void golden_path(const char *name, char *ret, size_t size)
-{
-    snprintf(ret, size, "%s/golden/trunk/%s.safetensors", getenv("R2_TEST_DATA"), name);
-}
-
 static void read_arch(struct golden *golden)
 {
     struct r2_error err;
     struct r2_backbone_options options;
-    json_t *backbone = json_loads(meta(golden, "backbone"), 0, NULL);
+    json_t *backbone = json_loads(golden_file_meta(&golden->file, "backbone"), 0, NULL);
     cr_assert_not_null(backbone);
-    json_object_set_new(backbone, "arch", json_string(meta(golden, "arch")));
+    json_object_set_new(backbone, "arch", json_string(golden_file_meta(&golden->file, "arch")));
     json_object_set_new(backbone, "weights", json_string("unused"));
     cr_assert_eq(r2_backbone_options_read(backbone, &options, &err), R2_OK, "%s", err.message);
     golden->arch = options.arch;
@@ -59,42 +47,22 @@ static void read_arch(struct golden *golden)
 
 static struct golden golden_open(const char *name)
 {
-    char path[4096];
-    struct r2_error err;
+    char path[NAME_SIZE];
     struct golden golden = {0};
-    golden_path(name, path, sizeof path);
-    cr_assert_eq(r2_safetensors_open(path, &golden.tensors, &err), R2_OK, "%s", err.message);
-    const uint8_t *file = golden.tensors.mapping.bytes.data;
-    uint64_t header = 0;
-    memcpy(&header, file, sizeof header);
-    json_t *root = json_loadb((const char *)file + 8, header, 0, NULL);
-    golden.metadata = json_incref(json_object_get(root, "__metadata__"));
-    json_decref(root);
+    snprintf(path, sizeof path, "trunk/%s.safetensors", name);
+    golden.file = golden_file_open(path);
     read_arch(&golden);
-    golden.dialect =
-        strcmp(meta(&golden, "dialect"), "mmdet") == 0 ? R2_DIALECT_MMDET : R2_DIALECT_OFFICIAL;
-    golden.classes = (uint32_t)atoi(meta(&golden, "num_classes"));
-    golden.scale = strtof(meta(&golden, "classifier_scale"), NULL);
+    golden.dialect = strcmp(golden_file_meta(&golden.file, "dialect"), "mmdet") == 0
+                         ? R2_DIALECT_MMDET
+                         : R2_DIALECT_OFFICIAL;
+    golden.classes = (uint32_t)atoi(golden_file_meta(&golden.file, "num_classes"));
+    golden.scale = strtof(golden_file_meta(&golden.file, "classifier_scale"), NULL);
     return golden;
 }
 
 static void golden_close(struct golden *golden)
 {
-    json_decref(golden->metadata);
-    r2_safetensors_close(&golden->tensors);
-}
-
-/* F32 data of "SIZE/rest"; files hold F32 only. */
-static const float *golden_data(const struct golden *golden, struct r2_extent size,
-                                const char *rest, size_t *ret_count)
-{
-    char name[NAME_SIZE];
-    snprintf(name, sizeof name, "%ux%u/%s", size.height, size.width, rest);
-    const struct r2_tensor_entry *entry = r2_safetensors_find(&golden->tensors, name);
-    cr_assert_not_null(entry, "golden lacks %s", name);
-    cr_assert_eq(entry->dtype, R2_DTYPE_F32);
-    *ret_count = entry->count;
-    return (const float *)(const void *)entry->data.data;
+    golden_file_close(&golden->file);
 }
 
 static void build(struct r2_graph *graph, const struct golden *golden)
@@ -124,42 +92,19 @@ static void write_picture(float *dst, struct r2_extent size)
     free(planar);
 }
 
-/* max|a - b| / max|b| over what the golden keeps of a tap. */
-static double tap_error(const struct golden *golden, struct r2_extent size, const char *tap,
-                        const struct r2_output_view *view)
+static const char *sized(struct r2_extent size, const char *rest, char ret[NAME_SIZE])
 {
-    char rest[NAME_SIZE];
-    size_t count, one, channels;
-    const size_t pixels = (size_t)view->height * view->width, all = pixels * view->channels;
-    snprintf(rest, sizeof rest, "%s/values", tap);
-    const float *values = golden_data(golden, size, rest, &count);
-    snprintf(rest, sizeof rest, "%s/sums", tap);
-    const float *sums = golden_data(golden, size, rest, &channels);
-    snprintf(rest, sizeof rest, "%s/absmax", tap);
-    const double largest = *golden_data(golden, size, rest, &one);
-    cr_assert_eq(channels, view->channels);
-    cr_assert_eq(count, all < POSITIONS ? all : POSITIONS);
-    double error = 0, sum_error = 0, sum_largest = 0;
-    for (size_t k = 0; k < count; k++) {
-        size_t at = all <= POSITIONS ? k : (size_t)(k * UINT64_C(2654435761) % all);
-        double ours = view->data[at % pixels * view->pitch + at / pixels];
-        error = fmax(error, fabs(ours - values[k]));
-    }
-    for (size_t c = 0; c < channels; c++) {
-        double sum = 0;
-        for (size_t p = 0; p < pixels; p++) sum += view->data[p * view->pitch + c];
-        sum_error = fmax(sum_error, fabs(sum - sums[c]));
-        sum_largest = fmax(sum_largest, fabs((double)sums[c]));
-    }
-    return fmax(error / largest, sum_error / sum_largest);
+    snprintf(ret, NAME_SIZE, "%ux%u/%s", size.height, size.width, rest);
+    return ret;
 }
 
 static double vector_error(const struct golden *golden, struct r2_extent size, const char *name,
                            const struct r2_output_view *view)
 {
+    char full[NAME_SIZE];
     size_t count;
     double error = 0, largest = 0;
-    const float *values = golden_data(golden, size, name, &count);
+    const float *values = golden_file_data(&golden->file, sized(size, name, full), &count);
     cr_assert_eq(count, view->channels);
     for (size_t i = 0; i < count; i++) {
         error = fmax(error, fabs((double)view->data[i] - values[i]));
@@ -193,8 +138,10 @@ static double compare(const struct golden *golden, const struct r2_graph *graph,
         const char *name = graph->outputs[i].name;
         struct r2_output_view view = {0};
         cr_assert_eq(r2_session_output(session, name, &view, &err), R2_OK);
-        double error = i < R2_COUNT(taps) ? tap_error(golden, size, name, &view)
-                                          : vector_error(golden, size, name, &view);
+        char full[NAME_SIZE];
+        double error = i < R2_COUNT(taps)
+                           ? golden_file_map_error(&golden->file, sized(size, name, full), &view)
+                           : vector_error(golden, size, name, &view);
         if (getenv("R2_VERBOSE")) printf("%ux%u %s %.2e\n", size.height, size.width, name, error);
         worst = fmax(worst, error);
     }
@@ -214,13 +161,13 @@ static double run_golden(const struct golden *network, const struct golden *expe
     struct r2_weights weights = {0};
     struct r2_naming naming;
     struct r2_params *params;
+    const struct test_factor factors[] = {{"fc.weight", network->scale}, {0}};
     double worst = 0;
     int fd = mkstemp(path);
     cr_assert_geq(fd, 0);
     close(fd);
     build(&graph, network);
-    cr_assert_eq(test_weights_write(path, &graph, network->scale, NULL, &err), R2_OK, "%s",
-                 err.message);
+    cr_assert_eq(test_weights_write(path, &graph, factors, NULL, &err), R2_OK, "%s", err.message);
     cr_assert_eq(r2_safetensors_open(path, &file, &err), R2_OK, "%s", err.message);
     unlink(path);
     cr_assert_eq(r2_weights_add(&weights, &file, &err), R2_OK);

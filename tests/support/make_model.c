@@ -1,6 +1,6 @@
 /*
- * make_model DIR [--arch NAME] [--classes N]: a complete model directory with test weights, for the
- * HTTP tests.
+ * make_model DIR [--arch NAME] [--classes N] [--detector]: a complete model directory with test
+ * weights, for the HTTP tests; with a classifier, or else with a detector.
  *
  * Without --arch a small custom Res2Net that takes pictures of 64 x 64. The classifier is scaled so
  * that its logits spread (standard deviation 2 on a fixed picture): on flat outputs every program
@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "tests/support/detector.h"
 #include "tests/support/model_dir.h"
 
 enum { MOST_CLASSES = 65536 };
@@ -19,6 +20,7 @@ enum { MOST_CLASSES = 65536 };
 struct command {
     const char *dir, *arch;
     uint32_t classes;
+    bool detector;
 };
 
 static bool read_command(int count, char **arguments, struct command *ret)
@@ -33,6 +35,8 @@ static bool read_command(int count, char **arguments, struct command *ret)
             long classes = strtol(arguments[++i], &end, 10);
             if (*end || classes < 1 || classes > MOST_CLASSES) return false;
             command.classes = (uint32_t)classes;
+        } else if (strcmp(arguments[i], "--detector") == 0) {
+            command.detector = true;
         } else if (!command.dir && arguments[i][0] != '-') {
             command.dir = arguments[i];
         } else {
@@ -43,32 +47,61 @@ static bool read_command(int count, char **arguments, struct command *ret)
     return command.dir != NULL;
 }
 
+static const char detector_keys[] = "\"type\": \"faster_rcnn\", \"fpn_channels\": 32,"
+                                    " \"rpn_channels\": 32, \"fc_channels\": 32";
+static const char classifier_input[] =
+    ",\n      \"input\": {\"resize\": {\"mode\": \"shorter\", \"size\": 72}, \"crop\": 64}";
+static const char detector_input[] = ",\n      \"input\": {\"resize\": {\"mode\": \"fit\", "
+                                     "\"size\": [64, 96]}, \"pad_multiple\": 32}";
+
 static enum r2_status write_description(const struct command *command, struct r2_error *err)
 {
-    static const char small_input[] =
-        ",\n      \"input\": {\"resize\": {\"mode\": \"shorter\", \"size\": 72}, \"crop\": 64}";
+    const char *small_input = command->detector ? detector_input : classifier_input;
     char arch[128], text[2048];
     snprintf(arch, sizeof arch, "\"arch\": \"%s\"", command->arch ? command->arch : "");
     snprintf(text, sizeof text,
              "{\n  \"name\": \"test\",\n  \"version\": \"1\",\n"
              "  \"backbone\": {%s, \"weights\": \"trunk.safetensors\"},\n"
-             "  \"heads\": {\n    \"classify\": {\"type\": \"classifier\", \"labels\": "
-             "\"labels.txt\"%s}\n"
-             "  }\n}\n",
-             command->arch ? arch : MODEL_DIR_ARCH, command->arch ? "" : small_input);
+             "  \"heads\": {\n    \"%s\": {\"labels\": \"labels.txt\", %s%s}\n  }\n}\n",
+             command->arch ? arch : MODEL_DIR_ARCH, command->detector ? "detect" : "classify",
+             command->detector ? detector_keys : "\"type\": \"classifier\"",
+             command->arch ? "" : small_input);
     return model_dir_write(command->dir, "model.json", text, err);
+}
+
+static enum r2_status write_classifier(const struct command *command, const struct r2_arch *arch,
+                                       struct r2_error *err)
+{
+    const uint32_t side = command->arch ? 224 : 64;
+    struct model_dir_weights weights = {.arch = arch, .classes = command->classes, .scale = 1};
+    R2_TRY(model_dir_scale(&weights, (struct r2_extent){side, side}, &weights.scale, err));
+    return model_dir_weights(command->dir, "trunk.safetensors", &weights, err);
+}
+
+static enum r2_status write_detector(const struct command *command, const struct r2_arch *arch,
+                                     struct r2_error *err)
+{
+    char path[4096];
+    const struct detector detector = {.arch = arch,
+                                      .tap_count = R2_STAGES,
+                                      .fpn_channels = 32,
+                                      .rpn_channels = 32,
+                                      .fc_channels = 32,
+                                      .anchors = 3,
+                                      .classes = command->classes};
+    if (snprintf(path, sizeof path, "%s/trunk.safetensors", command->dir) >= (int)sizeof path)
+        return r2_fail(err, R2_INVALID, "the directory's name is too long");
+    return detector_weights(path, &detector, err);
 }
 
 static enum r2_status make_model(const struct command *command, struct r2_error *err)
 {
     struct r2_arch arch = model_dir_arch;
-    const uint32_t side = command->arch ? 224 : 64;
     if (command->arch) R2_TRY(r2_arch_find(command->arch, &arch, err));
     if (mkdir(command->dir, 0755) != 0 && errno != EEXIST)
         return r2_fail(err, R2_IO, "%s: %s", command->dir, strerror(errno));
-    struct model_dir_weights weights = {.arch = &arch, .classes = command->classes, .scale = 1};
-    R2_TRY(model_dir_scale(&weights, (struct r2_extent){side, side}, &weights.scale, err));
-    R2_TRY(model_dir_weights(command->dir, "trunk.safetensors", &weights, err));
+    R2_TRY(command->detector ? write_detector(command, &arch, err)
+                             : write_classifier(command, &arch, err));
     R2_TRY(model_dir_labels(command->dir, "labels.txt", command->classes, err));
     return write_description(command, err);
 }
@@ -78,7 +111,8 @@ int main(int count, char **arguments)
     struct command command;
     struct r2_error err = {0};
     if (!read_command(count, arguments, &command)) {
-        fprintf(stderr, "usage: make_model DIR [--arch NAME] [--classes 1..%d]\n", MOST_CLASSES);
+        fprintf(stderr, "usage: make_model DIR [--arch NAME] [--classes 1..%d] [--detector]\n",
+                MOST_CLASSES);
         return 2;
     }
     if (make_model(&command, &err) == R2_OK) return 0;

@@ -79,13 +79,14 @@ void model_dir_graph(struct r2_graph *graph, const struct model_dir_weights *wha
 enum r2_status model_dir_weights(const char *dir, const char *name,
                                  const struct model_dir_weights *what, struct r2_error *err)
 {
+    const struct test_factor factors[] = {{"fc.weight", what->scale}, {0}};
     struct r2_graph graph;
     char path[PATH_SIZE];
     join(dir, name, path);
     r2_graph_init(&graph);
     model_dir_graph(&graph, what);
     enum r2_status status = r2_graph_check(&graph, err);
-    if (status == R2_OK) status = test_weights_write(path, &graph, what->scale, what->rename, err);
+    if (status == R2_OK) status = test_weights_write(path, &graph, factors, what->rename, err);
     r2_graph_finish(&graph);
     return status;
 }

@@ -17,7 +17,7 @@ enum r2_status plan_case_open(struct plan_case *ret, const struct r2_graph *grap
     mallopt(M_PERTURB, 1); /* new memory holds huge numbers: an arena is not zero */
     if (fd < 0 || close(fd) != 0) return r2_fail(err, R2_IO, "%s: cannot be made", path);
     *ret = (struct plan_case){.graph = graph, .naming = {.classifier = "fc"}};
-    enum r2_status status = test_weights_write(path, graph, 1, NULL, err);
+    enum r2_status status = test_weights_write(path, graph, NULL, NULL, err);
     if (status == R2_OK) status = r2_safetensors_open(path, &ret->file, err);
     unlink(path);
     R2_TRY(status);

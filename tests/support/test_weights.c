@@ -43,6 +43,7 @@ struct writer {
     FILE *file;
     struct r2_text header;
     size_t offset;
+    const struct test_factor *factors;
     test_rename rename;
 };
 
@@ -50,6 +51,13 @@ struct writer {
 struct affine {
     float offset, factor, scale;
 };
+
+static float factor_of(const struct test_factor *factors, const char *tensor)
+{
+    for (; factors && factors->tensor; factors++)
+        if (strcmp(factors->tensor, tensor) == 0) return factors->factor;
+    return 1;
+}
 
 static void add_tensor(struct writer *writer, const char *owner, const char *suffix, unsigned rank,
                        const uint32_t *dims, struct affine rule)
@@ -74,13 +82,13 @@ static void add_tensor(struct writer *writer, const char *owner, const char *suf
     R2_AUTOFREE float *values = malloc(count * sizeof *values);
     if (!values) return; /* the file stays short, and opening it fails */
     test_uniform(official, count, values);
-    for (size_t i = 0; i < count; i++)
-        values[i] = (rule.offset + rule.factor * values[i]) * rule.scale;
+    const float scale = rule.scale * factor_of(writer->factors, official);
+    for (size_t i = 0; i < count; i++) values[i] = (rule.offset + rule.factor * values[i]) * scale;
     fwrite(values, sizeof *values, count, writer->file);
 }
 
 static void add_node(struct writer *writer, const struct r2_graph *graph,
-                     const struct r2_node *node, float linear_scale)
+                     const struct r2_node *node)
 {
     const uint32_t out = r2_graph_channels(graph, node->output), k = node->conv.kernel;
     const bool conv = node->op == R2_OP_CONV;
@@ -92,8 +100,7 @@ static void add_node(struct writer *writer, const struct r2_graph *graph,
     const size_t norm_size = strlen(node->norm);
     const bool last = norm_size > 3 && strcmp(node->norm + norm_size - 3, "bn3") == 0;
 
-    add_tensor(writer, node->name, "weight", conv ? 4 : 2, dims,
-               (struct affine){0, bound, conv ? 1.0f : linear_scale});
+    add_tensor(writer, node->name, "weight", conv ? 4 : 2, dims, (struct affine){0, bound, 1});
     if (!norm_size) {
         add_tensor(writer, node->name, "bias", 1, dims, (struct affine){0, 0.2f, 1});
         return;
@@ -114,16 +121,17 @@ static bool is_repeated(const struct r2_graph *graph, size_t n)
 
 /* The data goes to a second file first, since the header holds its offsets. */
 enum r2_status test_weights_write(const char *path, const struct r2_graph *graph,
-                                  float linear_scale, test_rename rename, struct r2_error *err)
+                                  const struct test_factor *factors, test_rename rename,
+                                  struct r2_error *err)
 {
     R2_CLEANUP(r2_text_finish) struct r2_text header = {0};
-    struct writer writer = {.file = tmpfile(), .rename = rename};
+    struct writer writer = {.file = tmpfile(), .factors = factors, .rename = rename};
     FILE *out = fopen(path, "wb");
     if (!out || !writer.file) return r2_fail(err, R2_IO, "%s: cannot be written", path);
     for (size_t i = 0; i < graph->node_count; i++)
         if ((graph->nodes[i].op == R2_OP_CONV || graph->nodes[i].op == R2_OP_LINEAR) &&
             !is_repeated(graph, i))
-            add_node(&writer, graph, &graph->nodes[i], linear_scale);
+            add_node(&writer, graph, &graph->nodes[i]);
     header = writer.header;
     r2_text_add(&header, header.size ? "}" : "{}"); /* a graph may have no weights */
     while (header.size % 8) r2_text_add(&header, " ");

@@ -20,9 +20,15 @@ void test_uniform(const char *name, size_t count, float *ret);
 /* How a test file names what the official code calls `official`. */
 typedef void (*test_rename)(const char *official, char *ret, size_t size);
 
-/* Writes all tensors of the graph as an F32 safetensors file; linear weights times `linear_scale`.
-   `rename` may be NULL. */
+/* Whole tensors, by their official names, times constants; the last name is NULL. */
+struct test_factor {
+    const char *tensor;
+    float factor;
+};
+
+/* Writes all tensors of the graph as an F32 safetensors file. `factors` and `rename` may be NULL. */
 enum r2_status test_weights_write(const char *path, const struct r2_graph *graph,
-                                  float linear_scale, test_rename rename, struct r2_error *err);
+                                  const struct test_factor *factors, test_rename rename,
+                                  struct r2_error *err);
 
 #endif

@@ -1,0 +1,94 @@
+#include "heads/candidates.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "base/memory.h"
+#include "heads/nms.h"
+
+static enum r2_status reserve(struct r2_candidates *candidates, struct r2_error *err)
+{
+    size_t bytes, capacity = candidates->capacity ? candidates->capacity : 64;
+    if (candidates->count < candidates->capacity) return R2_OK;
+    struct r2_detection *items = NULL;
+    if (r2_size_mul(capacity, 2, &capacity) && r2_size_mul(capacity, sizeof *items, &bytes))
+        items = realloc(candidates->items, bytes);
+    if (!items) return r2_fail(err, R2_NO_MEMORY, "no memory for candidates");
+    candidates->items = items;
+    candidates->capacity = capacity;
+    return R2_OK;
+}
+
+static enum r2_status check_finite(const float *values, size_t count, const char *what,
+                                   struct r2_error *err)
+{
+    for (size_t i = 0; i < count; i++)
+        if (!isfinite(values[i]))
+            return r2_fail(err, R2_INTERNAL, "a %s of a region is not a finite number", what);
+    return R2_OK;
+}
+
+/* Clipped in the network's pixels, then taken to the picture's, in which boxes are compared. */
+static struct r2_box place(const struct r2_candidate_rule *rule, struct r2_box region,
+                           const float *deltas)
+{
+    static const struct r2_box_coder coder = {.stds = {0.1f, 0.1f, 0.2f, 0.2f}};
+    const struct r2_box box =
+        r2_box_clip(r2_box_decode(&coder, region, deltas), rule->width, rule->height);
+    double x1, y1, x2, y2;
+    r2_geometry_to_picture(rule->geometry, (double)box.x1, (double)box.y1, &x1, &y1);
+    r2_geometry_to_picture(rule->geometry, (double)box.x2, (double)box.y2, &x2, &y2);
+    return (struct r2_box){(float)x1, (float)y1, (float)x2, (float)y2};
+}
+
+enum r2_status r2_candidates_add(const struct r2_candidate_rule *rule, struct r2_box region,
+                                 const float *logits, const float *deltas,
+                                 struct r2_candidates *candidates, struct r2_error *err)
+{
+    const uint32_t all = rule->classes + 1;
+    double most = -INFINITY, sum = 0;
+    R2_TRY(check_finite(logits, all, "logit", err));
+    R2_TRY(check_finite(deltas, 4 * (size_t)rule->classes, "delta", err));
+    for (uint32_t i = 0; i < all; i++) most = fmax(most, (double)logits[i]);
+    for (uint32_t i = 0; i < all; i++) sum += exp((double)logits[i] - most);
+    for (uint32_t i = 0; i < rule->classes; i++) {
+        const float score = (float)(exp((double)logits[i] - most) / sum);
+        if (!(score > rule->min_score)) continue;
+        R2_TRY(reserve(candidates, err));
+        candidates->items[candidates->count++] =
+            (struct r2_detection){i, score, place(rule, region, deltas + 4 * (size_t)i)};
+    }
+    return R2_OK;
+}
+
+enum r2_status r2_candidates_decide(const struct r2_candidates *candidates, float nms, size_t most,
+                                    const struct r2_labels *labels, struct r2_result *ret,
+                                    struct r2_error *err)
+{
+    const size_t count = candidates->count, limit = count < most ? count : most;
+    R2_AUTOFREE struct r2_box *boxes = NULL;
+    R2_AUTOFREE float *scores = NULL;
+    R2_AUTOFREE uint32_t *classes = NULL, *kept = NULL;
+    R2_AUTOFREE struct r2_detection *best = NULL;
+    size_t kept_count = 0;
+    R2_TRY(r2_alloc(count, sizeof *boxes, "candidates", &boxes, err));
+    R2_TRY(r2_alloc(count, sizeof *scores, "candidates", &scores, err));
+    R2_TRY(r2_alloc(count, sizeof *classes, "candidates", &classes, err));
+    R2_TRY(r2_alloc(limit, sizeof *kept, "detections", &kept, err));
+    R2_TRY(r2_alloc(limit, sizeof *best, "detections", &best, err));
+    for (size_t i = 0; i < count; i++) {
+        boxes[i] = candidates->items[i].box;
+        scores[i] = candidates->items[i].score;
+        classes[i] = (uint32_t)candidates->items[i].index;
+    }
+    const struct r2_nms_input input = {boxes, scores, classes, count};
+    R2_TRY(r2_nms_keep(&input, nms, limit, kept, &kept_count, err));
+    for (size_t i = 0; i < kept_count; i++) best[i] = candidates->items[kept[i]];
+    return r2_detections_create(best, kept_count, labels, ret, err);
+}
+
+void r2_candidates_finish(struct r2_candidates *candidates)
+{
+    free(candidates->items);
+    *candidates = (struct r2_candidates){0};
+}

@@ -1,0 +1,26 @@
+/*
+ * The classes of a head: how many its weights have, and their names.
+ */
+#ifndef R2_HEADS_LABELS_H
+#define R2_HEADS_LABELS_H
+
+#include "config/model_file.h"
+#include "heads/head.h"
+
+enum { R2_CLASSES_MAX = 65536 };
+
+/* Rows of the linear layer's weights [rows, features] that the official code calls `official`
+   ("fc.weight"). R2_NOT_FOUND; R2_INVALID when they are no such matrix, or more than
+   R2_CLASSES_MAX. */
+enum r2_status r2_head_count_rows(const struct r2_head_setup *setup, const char *official,
+                                  uint32_t *ret, struct r2_error *err);
+
+/* Reads the labels file of a head with `classes` classes. A NULL path is no labels. */
+enum r2_status r2_head_read_labels(const struct r2_head_setup *setup, const char *path,
+                                   uint32_t classes, struct r2_labels *ret, struct r2_error *err);
+
+/* Adds "labels" and "classes" to what GET /models says. */
+enum r2_status r2_head_describe_labels(const struct r2_labels *labels, uint32_t classes,
+                                       json_t *object, struct r2_error *err);
+
+#endif

@@ -1,0 +1,80 @@
+/*
+ * The second stage of a head: its regions in batches through a network of their own.
+ */
+#include "heads/model_inside.h"
+
+const uint32_t r2_regions_batches[R2_REGIONS_BATCHES] = {1, 8, 64};
+
+/* The batch for the next of `left` regions. Fully connected layers read their weights once a batch,
+   so that many regions cost less together, until half of the batch is computed in vain. */
+static uint32_t next_batch(size_t left)
+{
+    if (left > r2_regions_batches[2] / 2) return r2_regions_batches[2];
+    return r2_regions_batches[left > 1];
+}
+
+enum r2_status r2_regions_graph(const struct r2_model *model, uint32_t i, struct r2_graph *graph,
+                                struct r2_error *err)
+{
+    const struct r2_model_part *part = &model->heads[i];
+    r2_graph_set_part(graph, 1 + i);
+    part->type->regions->build(part->self, graph);
+    return r2_graph_check(graph, err);
+}
+
+enum r2_status r2_regions_plan(const struct r2_model *model, uint32_t i, uint32_t batch,
+                               unsigned threads, struct r2_plan **ret, bool *ret_hit,
+                               struct r2_error *err)
+{
+    const struct r2_plan_key key = {.heads = UINT32_C(1) << i,
+                                    .stage = 1,
+                                    .shape = {model->heads[i].type->regions->window, batch},
+                                    .threads = threads};
+    return r2_plan_cache_get(model->plans, &key, ret, ret_hit, err);
+}
+
+static enum r2_status prepare(const struct r2_model *model, uint32_t i, uint32_t batch,
+                              unsigned threads, struct r2_session *session, bool *ret_hit,
+                              struct r2_error *err)
+{
+    struct r2_plan *plan = NULL;
+    R2_TRY(r2_regions_plan(model, i, batch, threads, &plan, ret_hit, err));
+    enum r2_status status = r2_session_prepare(session, plan, err);
+    r2_plan_unref(plan);
+    return status;
+}
+
+enum r2_status r2_regions_run(const struct r2_work *work, uint32_t i, struct r2_session *session,
+                              struct r2_head_run *run, struct r2_answer *answer,
+                              struct r2_error *err)
+{
+    const struct r2_head_regions *regions = work->model->heads[i].type->regions;
+    const void *self = work->model->heads[i].self;
+    const struct r2_head_outputs outputs = {session, ""};
+    struct r2_session_times times;
+    size_t count = 0;
+    R2_TRY(regions->gather(self, run, &run->state, &count, err));
+    for (size_t first = 0; first < count;) {
+        const uint32_t batch = next_batch(count - first);
+        const size_t some = count - first < batch ? count - first : batch;
+        bool hit = false;
+        R2_TRY(r2_work_may_go_on(work, err));
+        R2_TRY(prepare(work->model, i, batch, work->threads, session, &hit, err));
+        answer->plan_hits += hit;
+        answer->plan_misses += !hit;
+        R2_TRY(regions->fill(self, run, first, some, r2_session_input(session), err));
+        R2_TRY(r2_session_run(session, &times, err));
+        R2_TRY(regions->take(self, run, first, some, &outputs, err));
+        first += some;
+    }
+    return R2_OK;
+}
+
+enum r2_status r2_regions_warm(const struct r2_model *model, uint32_t i, unsigned threads,
+                               struct r2_session *session, struct r2_error *err)
+{
+    bool hit;
+    for (size_t b = 0; b < R2_REGIONS_BATCHES; b++)
+        R2_TRY(prepare(model, i, r2_regions_batches[b], threads, session, &hit, err));
+    return R2_OK;
+}
