@@ -153,7 +153,7 @@ struct r2_response r2_client_get(uint16_t port, const char *target)
 
 const char *r2_response_header(const struct r2_response *response, const char *name)
 {
-    static char value[1024];
+    static _Thread_local char value[1024];
     size_t size = strlen(name);
     for (const char *line = strstr(response->head, "\r\n"); line; line = strstr(line, "\r\n")) {
         line += 2;

@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "tests/http/client.h"
 #include "tests/http/daemon.h"
+#include "tests/http/scrape.h"
 
 enum {
     SECONDS = 600,
@@ -176,29 +177,9 @@ static void *client(void *argument)
     return NULL;
 }
 
-/* Sum of the samples whose line begins with `name` and holds `part`. */
-static double sum(const char *metrics, const char *name, const char *part)
-{
-    double total = 0;
-    size_t size = strlen(name);
-    for (const char *line = metrics, *end; *line; line = end + 1) {
-        end = strchr(line, '\n');
-        const char *space = memrchr(line, ' ', (size_t)(end - line));
-        bool holds = !*part || memmem(line, (size_t)(end - line), part, strlen(part));
-        if (strncmp(line, name, size) == 0 && (line[size] == '{' || line[size] == ' ') && holds)
-            total += strtod(space, NULL);
-    }
-    return total;
-}
-
 static char *scrape(void)
 {
-    struct r2_response response = r2_client_get(mix.daemon.port, "/metrics");
-    cr_assert_eq(response.status, 200);
-    char *text = response.body;
-    response.body = NULL;
-    r2_response_finish(&response);
-    return text;
+    return r2_scrape(mix.daemon.port, NULL);
 }
 
 static int compare(const void *a, const void *b)
@@ -237,10 +218,10 @@ static size_t watch(const char *config, double *ret_resident)
         pause_ms(TICK_MS);
         expect_alive();
         char *metrics = scrape();
-        double now = sum(metrics, "res2netd_requests_total", "");
+        double now = r2_scrape_sum(metrics, "res2netd_requests_total", "");
         cr_expect_geq(now, answered, "counters never fall");
         answered = now;
-        ret_resident[count++] = sum(metrics, "process_resident_memory_bytes", "");
+        ret_resident[count++] = r2_scrape_sum(metrics, "process_resident_memory_bytes", "");
         free(metrics);
         if (count % RELOAD_TICKS) continue;
         write_config(config, count / RELOAD_TICKS % 3 ? QUIET : "{\"no_such_setting\": 1}");
@@ -253,7 +234,7 @@ static char *at_rest(void)
 {
     for (int i = 0; i < 400; i++) {
         char *metrics = scrape();
-        if (sum(metrics, "res2netd_requests_in_flight", "") <= 1) { /* its own */
+        if (r2_scrape_sum(metrics, "res2netd_requests_in_flight", "") <= 1) { /* its own */
             free(metrics);
             pause_ms(500); /* closed connections are cleaned up */
             return scrape();
@@ -269,23 +250,24 @@ static void expect_sums(const char *metrics)
 {
     static const unsigned exact[] = {413, 415, 422, 503};
     char code[32];
-#define REQUESTS(code) sum(metrics, "res2netd_requests_total", "code=\"" code "\"")
-    cr_expect_eq(REQUESTS("499"), sum(metrics, "res2netd_cancelled_total", "") -
-                                      sum(metrics, "res2netd_cancelled_total", "send"));
-    double refused = sum(metrics, "res2netd_rejected_total", "queue_full");
+#define REQUESTS(code) r2_scrape_sum(metrics, "res2netd_requests_total", "code=\"" code "\"")
+    cr_expect_eq(REQUESTS("499"), r2_scrape_sum(metrics, "res2netd_cancelled_total", "") -
+                                      r2_scrape_sum(metrics, "res2netd_cancelled_total", "send"));
+    double refused = r2_scrape_sum(metrics, "res2netd_rejected_total", "queue_full");
     cr_expect(REQUESTS("503") <= refused && refused <= REQUESTS("503") + mix.left, "%g of %g",
               REQUESTS("503"), refused); /* who was refused may have left before it was told */
-    cr_expect_eq(REQUESTS("504"), sum(metrics, "res2netd_rejected_total", "deadline"));
+    cr_expect_eq(REQUESTS("504"), r2_scrape_sum(metrics, "res2netd_rejected_total", "deadline"));
     cr_expect_eq(REQUESTS("500"), 0);
     /* Those who leave may have had their answer; all others saw it. */
-    double good = REQUESTS("200") - sum(metrics, "res2netd_requests_total", "route=\"metrics\"") -
-                  sum(metrics, "res2netd_requests_total", "route=\"livez\"") -
-                  sum(metrics, "res2netd_requests_total", "route=\"version\"");
+    double good = REQUESTS("200") -
+                  r2_scrape_sum(metrics, "res2netd_requests_total", "route=\"metrics\"") -
+                  r2_scrape_sum(metrics, "res2netd_requests_total", "route=\"livez\"") -
+                  r2_scrape_sum(metrics, "res2netd_requests_total", "route=\"version\"");
     cr_expect(good >= mix.answers[200] && good <= mix.answers[200] + mix.left, "%g: %u + %u", good,
               mix.answers[200], mix.left);
     for (size_t i = 0; i < sizeof exact / sizeof *exact; i++) {
         snprintf(code, sizeof code, "code=\"%u\"", exact[i]);
-        double counted = sum(metrics, "res2netd_requests_total", code);
+        double counted = r2_scrape_sum(metrics, "res2netd_requests_total", code);
         cr_expect(counted >= mix.answers[exact[i]] && counted <= mix.answers[exact[i]] + mix.left,
                   "%u: %g of %u", exact[i], counted, mix.answers[exact[i]]);
     }
@@ -293,7 +275,7 @@ static void expect_sums(const char *metrics)
     cr_expect_gt(mix.answers[503], 0);
     cr_expect_gt(REQUESTS("499"), 0);
     cr_expect_gt(REQUESTS("408"), 0);
-    cr_expect_gt(sum(metrics, "res2netd_reloads_total", "ok"), 0);
+    cr_expect_gt(r2_scrape_sum(metrics, "res2netd_reloads_total", "ok"), 0);
     cr_expect_eq(mix.wrong, 0);
 }
 
@@ -343,8 +325,9 @@ Test(fault_mix, adds_up_and_stays_flat, .timeout = 3600)
     expect_sums(after);
     static const char *const flat[] = {"process_open_fds", "process_threads"};
     for (size_t i = 0; i < sizeof flat / sizeof *flat; i++)
-        cr_expect_eq(sum(after, flat[i], ""), sum(before, flat[i], ""), "%s: %g, then %g", flat[i],
-                     sum(before, flat[i], ""), sum(after, flat[i], ""));
+        cr_expect_eq(r2_scrape_sum(after, flat[i], ""), r2_scrape_sum(before, flat[i], ""),
+                     "%s: %g, then %g", flat[i], r2_scrape_sum(before, flat[i], ""),
+                     r2_scrape_sum(after, flat[i], ""));
     double third = median(resident + count / 2, count / 4);
     double fourth = median(resident + count / 2 + count / 4, count / 4);
     printf("%u answers 200, %u left; resident bytes: third quarter %.0f, fourth %.0f\n",
