@@ -20,6 +20,8 @@
 /* Of a refused body. */
 #define SWALLOW_MOST ((uint64_t)64 << 20)
 
+enum { LIST_MOST = 2048 /* bytes of a header that is a list */ };
+
 struct listener {
     struct r2_address address;
     struct MHD_Daemon *daemon; /* owns its socket */
@@ -130,6 +132,34 @@ static const char *header(const struct exchange *exchange, const char *name)
 
 /* --- the head --- */
 
+/* A list may come in several lines; they are joined. What is behind the room for it is not read. */
+struct list {
+    const char *name;
+    char *text;
+    size_t room, size;
+};
+
+static enum MHD_Result add_line(void *cls, enum MHD_ValueKind kind, const char *name,
+                                const char *value)
+{
+    struct list *list = cls;
+    (void)kind;
+    if (!value || strcasecmp(name, list->name) != 0) return MHD_YES;
+    int size = snprintf(list->text + list->size, list->room - list->size, "%s%s",
+                        list->size ? ", " : "", value);
+    list->size += (size_t)size;
+    return list->size < list->room ? MHD_YES : MHD_NO;
+}
+
+/* NULL when there is no such header. */
+static const char *header_list(const struct exchange *exchange, const char *name, char *text,
+                               size_t room)
+{
+    struct list list = {name, text, room, 0};
+    MHD_get_connection_values(exchange->connection, MHD_HEADER_KIND, add_line, &list);
+    return list.size ? text : NULL;
+}
+
 static bool wants_continue(const struct exchange *exchange, const char *version)
 {
     const char *expect = header(exchange, "Expect");
@@ -149,13 +179,15 @@ static enum MHD_Result begin(struct exchange *exchange, const char *path, const 
 {
     struct r2_job *job = exchange->job;
     struct r2_error err;
-    struct r2_request request = {.method = method,
-                                 .path = path,
-                                 .query = exchange->query,
-                                 .content_type = header(exchange, "Content-Type"),
-                                 .accept = header(exchange, "Accept"),
-                                 .accept_encoding = header(exchange, "Accept-Encoding"),
-                                 .timeout = header(exchange, "X-Timeout-Ms")};
+    char accept[LIST_MOST], coding[LIST_MOST]; /* judged before this returns */
+    struct r2_request request = {
+        .method = method,
+        .path = path,
+        .query = exchange->query,
+        .content_type = header(exchange, "Content-Type"),
+        .accept = header_list(exchange, "Accept", accept, sizeof accept),
+        .accept_encoding = header_list(exchange, "Accept-Encoding", coding, sizeof coding),
+        .timeout = header(exchange, "X-Timeout-Ms")};
     exchange->admitted = true;
     read_body_headers(exchange, &request);
     r2_job_set_id(job, header(exchange, "X-Request-ID"));

@@ -64,7 +64,7 @@ Test(answers, gzip_is_the_same_answer)
     struct r2_daemon daemon = r2_daemon_start(NULL);
     static const char *const cases[][2] = {{"POST", "/embed"}, {"GET", "/models"}};
     for (size_t i = 0; i < 2; i++) {
-        const char *gzip = "Accept-Encoding: br, gzip, identity;q=0\r\n";
+        const char *gzip = "Accept-Encoding: br\r\nAccept-Encoding: gzip, identity;q=0\r\n";
         struct r2_response plain = ask(&daemon, cases[i][0], cases[i][1], "");
         struct r2_response packed = ask(&daemon, cases[i][0], cases[i][1], gzip);
         const char *vary = i == 0 ? "Accept, Accept-Encoding" : "Accept-Encoding";
