@@ -99,7 +99,7 @@ static enum r2_status make_entry(struct r2_plan_cache *cache, const struct r2_pl
     if (status == R2_OK) {
         push_front(cache, entry); /* the newest, whatever was asked for meanwhile */
         entry->plan = plan;
-        entry->size = r2_plan_size(plan) + r2_plan_arena(plan);
+        entry->size = r2_plan_size(plan); /* arena and weights are counted where they are held */
         cache->size += entry->size;
         *ret = r2_plan_ref(plan);
         evict(cache);

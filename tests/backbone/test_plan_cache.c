@@ -72,7 +72,7 @@ static struct r2_plan_key key_of(uint32_t height)
     return (struct r2_plan_key){.shape = {{height, 4}, 1}, .threads = 1};
 }
 
-/* Gets and lets go; the plan is returned for comparison only. */
+/* Gets and lets go; the plan that is returned lives as long as it is cached. */
 static const struct r2_plan *get(struct r2_plan_cache *cache, struct r2_plan_key key,
                                  bool wanted_hit)
 {
@@ -88,8 +88,9 @@ static const struct r2_plan *get(struct r2_plan_cache *cache, struct r2_plan_key
 static size_t size_of_one(struct maker *maker)
 {
     struct r2_plan_cache *cache = open_cache(large, maker);
-    get(cache, key_of(1), false);
+    const struct r2_plan *plan = get(cache, key_of(1), false);
     size_t size = r2_plan_cache_size(cache);
+    cr_expect_eq(size, r2_plan_size(plan), "the arena is the session's");
     r2_plan_cache_destroy(cache);
     cr_assert_gt(size, 0);
     return size;
