@@ -20,7 +20,7 @@
 /* Of a refused body. */
 #define SWALLOW_MOST ((uint64_t)64 << 20)
 
-enum { LIST_MOST = 2048 /* bytes of a header that is a list */ };
+enum { LIST_MOST = 2048 /* bytes of a list that comes in several lines */ };
 
 struct listener {
     struct r2_address address;
@@ -132,11 +132,11 @@ static const char *header(const struct exchange *exchange, const char *name)
 
 /* --- the head --- */
 
-/* A list may come in several lines; they are joined. What is behind the room for it is not read. */
+/* A list may come in several lines. */
 struct list {
-    const char *name;
-    char *text;
-    size_t room, size;
+    const char *name, *first;
+    char *text; /* all, joined */
+    size_t room, size, lines;
 };
 
 static enum MHD_Result add_line(void *cls, enum MHD_ValueKind kind, const char *name,
@@ -145,19 +145,20 @@ static enum MHD_Result add_line(void *cls, enum MHD_ValueKind kind, const char *
     struct list *list = cls;
     (void)kind;
     if (!value || strcasecmp(name, list->name) != 0) return MHD_YES;
+    if (!list->lines++) list->first = value;
     int size = snprintf(list->text + list->size, list->room - list->size, "%s%s",
                         list->size ? ", " : "", value);
     list->size += (size_t)size;
     return list->size < list->room ? MHD_YES : MHD_NO;
 }
 
-/* NULL when there is no such header. */
+/* NULL when there is no such header. Several lines that find no room count as the first of them. */
 static const char *header_list(const struct exchange *exchange, const char *name, char *text,
                                size_t room)
 {
-    struct list list = {name, text, room, 0};
+    struct list list = {.name = name, .text = text, .room = room};
     MHD_get_connection_values(exchange->connection, MHD_HEADER_KIND, add_line, &list);
-    return list.size ? text : NULL;
+    return list.lines < 2 || list.size >= room ? list.first : text;
 }
 
 static bool wants_continue(const struct exchange *exchange, const char *version)

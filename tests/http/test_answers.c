@@ -59,6 +59,22 @@ static json_t *lasting_part(const struct r2_response *response)
     return json;
 }
 
+Test(answers, accept_in_several_lines_and_of_any_length)
+{
+    struct r2_daemon daemon = r2_daemon_start(NULL);
+    char headers[6000] = "Accept: image/gif\r\nAccept: application/json\r\n";
+    struct r2_response response = ask(&daemon, "POST", "/embed", headers);
+    cr_expect_eq(response.status, 200);
+    r2_response_finish(&response);
+    size_t size = (size_t)snprintf(headers, sizeof headers, "Accept: image/gif");
+    while (size < 4000) size += (size_t)snprintf(headers + size, 20, ", image/x%zu", size);
+    snprintf(headers + size, sizeof headers - size, ", application/json\r\n");
+    response = ask(&daemon, "POST", "/embed", headers);
+    cr_expect_eq(response.status, 200);
+    r2_response_finish(&response);
+    cr_expect_eq(r2_daemon_stop(&daemon), 0);
+}
+
 Test(answers, gzip_is_the_same_answer)
 {
     struct r2_daemon daemon = r2_daemon_start(NULL);
