@@ -216,16 +216,14 @@ enum r2_status r2_primitive_winograd(const struct r2_conv_shape *shape, struct r
     return R2_OK;
 }
 
-/* The weights are reordered from the flattened [in, window] to what channels-last maps want. */
+/* Flat rows on both sides: oneDNN has its fast implementation for those, not for maps. */
 enum r2_status r2_primitive_linear(const struct r2_linear_shape *shape, struct r2_primitive **ret,
                                    struct r2_error *err)
 {
     const struct r2_linear *linear = &shape->linear;
-    const dnnl_dim_t batch = shape->batch, in = shape->in, out = linear->out;
-    const dnnl_dim_t height = linear->window.height, width = linear->window.width;
-    const int rank = height * width > 1 ? 4 : 2;
-    const dnnl_dims_t src = {batch, in, height, width}, dst = {batch, out};
-    const dnnl_dims_t weights = {out, in, height, width}, bias = {out};
+    const dnnl_dim_t batch = shape->batch, out = linear->out;
+    const dnnl_dim_t in = (dnnl_dim_t)shape->in * linear->window.height * linear->window.width;
+    const dnnl_dims_t src = {batch, in}, dst = {batch, out}, weights = {out, in}, bias = {out};
     dnnl_engine_t engine = engine_get();
     dnnl_primitive_attr_t attr = NULL;
     md_handle md[4] = {NULL};
@@ -233,13 +231,11 @@ enum r2_status r2_primitive_linear(const struct r2_linear_shape *shape, struct r
 
     R2_TRY(r2_alloc(1, sizeof *primitive, "linear layer", &primitive, err));
     dnnl_status_t status = make_attr(false, linear->relu, &attr);
-    if (status == dnnl_success)
-        status = md_create(&md[0], rank, src, rank == 4 ? dnnl_nhwc : dnnl_nc);
-    if (status == dnnl_success) status = md_create(&md[1], rank, weights, dnnl_format_tag_any);
+    if (status == dnnl_success) status = md_create(&md[0], 2, src, dnnl_nc);
+    if (status == dnnl_success) status = md_create(&md[1], 2, weights, dnnl_format_tag_any);
     if (status == dnnl_success) status = md_create(&md[2], 1, bias, dnnl_x);
     if (status == dnnl_success) status = md_create(&md[3], 2, dst, dnnl_nc);
-    if (status == dnnl_success)
-        status = md_create(&primitive->plain, rank, weights, rank == 4 ? dnnl_oihw : dnnl_oi);
+    if (status == dnnl_success) status = md_create(&primitive->plain, 2, weights, dnnl_oi);
     if (status == dnnl_success) status = linear_pd(&primitive->pd, engine, md, attr);
     for (size_t i = 0; i < 4; i++) md_free(md[i]);
     if (attr) dnnl_primitive_attr_destroy(attr);

@@ -50,7 +50,7 @@ struct r2_linear_shape {
     uint32_t in; /* channels */
 };
 
-/* src [batch, window, in] to dst [batch, out]. */
+/* src [batch, window, in] to dst [batch, out]; the rows of weights are [window, in] too. */
 enum r2_status r2_primitive_linear(const struct r2_linear_shape *shape, struct r2_primitive **ret,
                                    struct r2_error *err);
 void r2_primitive_destroy(struct r2_primitive *primitive);
@@ -68,7 +68,7 @@ enum r2_status r2_weights_format_clone(const struct r2_weights_format *format,
                                        struct r2_weights_format **ret, struct r2_error *err);
 void r2_weights_format_destroy(struct r2_weights_format *format);
 
-/* Reorders plain weights, [out, in / groups, k, k] or [out, in, window], into `packed`. */
+/* Reorders plain weights, [out, in / groups, k, k] or [out, window, in], into `packed`. */
 enum r2_status r2_primitive_pack(const struct r2_primitive *primitive, const float *plain,
                                  void *packed, struct r2_error *err);
 

@@ -1,10 +1,10 @@
 /*
  * A network as a list of calls on value ids: what is computed, not how.
  *
- * A value is a feature map [channels, height, width] of one picture (a batch of pictures is the
- * plan's business); ids are given in order of creation and 0 is no value. Names are those of the tensors in the weights ("layer1.0.conv1").
- * Layouts, fusion and memory are the plan's business; the graph says only conv, pool, resize,
- * split, concat, add, linear.
+ * A value is a feature map [channels, height, width] of one picture; ids are given in order of
+ * creation and 0 is no value. Names are those of the tensors in the weights ("layer1.0.conv1");
+ * layers may share theirs. Layouts, fusion, batches and memory are the plan's business; the graph
+ * says only conv, pool, resize, split, concat, add, linear.
  *
  * A call that cannot be carried out (no memory, values that do not fit) returns value 0, calls on
  * value 0 return 0, and r2_graph_check tells the first error, so that a network is written without
@@ -66,7 +66,9 @@ struct r2_extent {
 
 /* Which cells of the source make one of the result; as torch.nn.functional.interpolate does it. */
 enum r2_sampling {
-    R2_SAMPLE_NEAREST, /* cell floor(i * in / out) */
+    R2_SAMPLE_NEAREST,         /* cell floor(i * in / out) */
+    R2_SAMPLE_BILINEAR,        /* between cell centres; align_corners False */
+    R2_SAMPLE_BILINEAR_CORNERS /* the corner cells stay where they are; align_corners True */
 };
 
 /* A fully connected layer over all cells of a map. Weight tensor: name.weight [out, in * height *

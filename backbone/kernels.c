@@ -243,34 +243,77 @@ struct resize_job {
     bool relu;
 };
 
-/* The cell of a source of `in` cells that cell i of `out` shows: PyTorch's rule, in its
-   precision. */
-static size_t nearest_cell(size_t i, size_t out, size_t in)
+/* The cells of the source, of one axis, between which a cell of the result lies. */
+struct spot {
+    size_t low, high;
+    float part; /* of high; that of low is 1 - part */
+};
+
+/* Cell i of `out` over `in` cells: PyTorch's rules, in its precision. */
+static struct spot spot_at(enum r2_sampling sampling, size_t i, size_t out, size_t in)
 {
-    size_t cell = (size_t)((float)i * ((float)in / (float)out));
-    return cell < in ? cell : in - 1;
+    const float scale = (float)in / (float)out;
+    float at = (float)i * scale;
+    if (sampling == R2_SAMPLE_BILINEAR) at = scale * ((float)i + 0.5f) - 0.5f;
+    if (sampling == R2_SAMPLE_BILINEAR_CORNERS)
+        at = out > 1 ? (float)i * ((float)(in - 1) / (float)(out - 1)) : 0;
+    size_t low = at > 0 ? (size_t)at : 0;
+    if (low >= in) low = in - 1;
+    if (sampling == R2_SAMPLE_NEAREST || at <= 0 || low + 1 == in)
+        return (struct spot){low, low, 0};
+    return (struct spot){low, low + 1, at - (float)low};
 }
 
-R2_VECTOR_CLONES static void resize_pixel(const struct resize_job *job, size_t to, size_t from)
+/* The pixels, counted through, and what each adds. */
+struct corner {
+    size_t pixel;
+    float weight;
+};
+
+/* Two maps of a batch are one above the other. */
+static size_t list_corners(struct corner *ret, size_t first_row, struct spot y, struct spot x,
+                           size_t width)
 {
-    const size_t channels = job->size.channels;
-    for (size_t c = 0; c < channels; c += R2_MAP_BLOCK) {
-        const size_t block = c / R2_MAP_BLOCK;
-        const size_t count = channels - c < R2_MAP_BLOCK ? channels - c : R2_MAP_BLOCK;
-        struct move_cell cell = {
-            .sum = job->other.data ? at(&job->dst, to, block) : NULL,
-            .copy = job->other.data ? NULL : at(&job->dst, to, block),
-            .a = job->other.data ? at(&job->other, to, block) : NULL,
-            .b = at(&job->src, from, block),
-            .relu = job->relu,
-        };
-        if (count == R2_MAP_BLOCK) {
-            move16(&cell, 0);
-            continue;
-        }
-        move_rest(&cell, count);
-        clear_padding(&job->dst, cell.sum ? cell.sum : cell.copy, count);
+    const size_t low = (first_row + y.low) * width, high = (first_row + y.high) * width;
+    const struct corner all[4] = {{low + x.low, (1 - y.part) * (1 - x.part)},
+                                  {low + x.high, (1 - y.part) * x.part},
+                                  {high + x.low, y.part * (1 - x.part)},
+                                  {high + x.high, y.part * x.part}};
+    size_t count = 0;
+    for (size_t i = 0; i < 4; i++)
+        if (all[i].weight > 0) ret[count++] = all[i];
+    return count;
+}
+
+static inline __attribute__((always_inline)) void blend(const struct resize_job *job, size_t to,
+                                                        const struct corner *corners,
+                                                        size_t corner_count, size_t block,
+                                                        size_t channels)
+{
+    float sums[R2_MAP_BLOCK];
+    for (size_t c = 0; c < channels; c++)
+        sums[c] = at(&job->src, corners[0].pixel, block)[c] * corners[0].weight;
+    for (size_t i = 1; i < corner_count; i++) {
+        const float *src = at(&job->src, corners[i].pixel, block);
+        for (size_t c = 0; c < channels; c++) sums[c] += src[c] * corners[i].weight;
     }
+    if (job->other.data) {
+        const float *other = at(&job->other, to, block);
+        for (size_t c = 0; c < channels; c++) sums[c] += other[c];
+    }
+    float *dst = at(&job->dst, to, block);
+    for (size_t c = 0; c < channels; c++) dst[c] = job->relu && sums[c] < 0 ? 0 : sums[c];
+}
+
+R2_VECTOR_CLONES static void resize_pixel(const struct resize_job *job, size_t to,
+                                          const struct corner *corners, size_t corner_count)
+{
+    const size_t whole = job->size.channels / R2_MAP_BLOCK,
+                 rest = job->size.channels % R2_MAP_BLOCK;
+    for (size_t b = 0; b < whole; b++) blend(job, to, corners, corner_count, b, R2_MAP_BLOCK);
+    if (!rest) return;
+    blend(job, to, corners, corner_count, whole, rest);
+    clear_padding(&job->dst, at(&job->dst, to, whole), rest);
 }
 
 static void resize_range(const void *data, size_t begin, size_t end)
@@ -278,11 +321,14 @@ static void resize_range(const void *data, size_t begin, size_t end)
     const struct resize_job *job = data;
     const struct r2_extent out = job->size.out, in = job->size.in;
     for (size_t row = begin; row < end; row++) {
-        const size_t n = row / out.height;
-        const size_t y = n * in.height + nearest_cell(row % out.height, out.height, in.height);
-        for (size_t x = 0; x < out.width; x++)
-            resize_pixel(job, row * out.width + x,
-                         y * in.width + nearest_cell(x, out.width, in.width));
+        const size_t first_row = row / out.height * in.height;
+        struct spot y = spot_at(job->sampling, row % out.height, out.height, in.height);
+        for (size_t x = 0; x < out.width; x++) {
+            struct corner corners[4];
+            size_t count = list_corners(corners, first_row, y,
+                                        spot_at(job->sampling, x, out.width, in.width), in.width);
+            resize_pixel(job, row * out.width + x, corners, count);
+        }
     }
 }
 

@@ -1,5 +1,5 @@
 /*
- * What moves feature maps between oneDNN primitives: slices, sums, pools, and layouts.
+ * What moves feature maps between oneDNN primitives: slices, sums, pools, resizing and layouts.
  *
  * oneDNN falls to its reference code on views with a pitch, so the plan keeps convolutions dense
  * and these kernels do the slicing, from and to whichever layout a convolution wants. All are

@@ -14,6 +14,7 @@ enum { MAX_PARTS = 17 };
 struct entry {
     struct r2_packed packed;                       /* first: a packed is its entry */
     const struct r2_tensor_entry *tensor, *affine; /* key: weights, and the norm or bias */
+    size_t cells;
     struct r2_weights_format *format;
     unsigned uses;
     struct entry *next;
@@ -34,6 +35,8 @@ struct tensors {
     const struct r2_tensor_entry *bias;                           /* without a norm */
     const struct r2_tensor_entry *gamma, *beta, *mean, *variance; /* with one */
     uint32_t out;
+    size_t
+        cells; /* that a row of LINEAR weights has of each channel, one after the other; else 1 */
 };
 
 enum r2_status r2_params_create(const struct r2_source *sources, size_t count,
@@ -102,7 +105,7 @@ static enum r2_status find_tensors(const struct r2_params *params, const struct 
     const bool is_conv = node->op == R2_OP_CONV;
     const uint64_t cells = (uint64_t)node->linear.window.height * node->linear.window.width;
     const uint64_t dims[] = {out, is_conv ? in / node->conv.groups : in * cells, k, k};
-    struct tensors tensors = {.out = (uint32_t)out};
+    struct tensors tensors = {.out = (uint32_t)out, .cells = is_conv ? 1 : cells};
 
     R2_TRY(take(source, node->name, "weight", is_conv ? 4 : 2, dims, &tensors.weight, err));
     if (!node->norm[0]) {
@@ -173,6 +176,22 @@ static const struct r2_tensor_entry *affine_of(const struct tensors *tensors)
     return tensors->bias ? tensors->bias : tensors->gamma;
 }
 
+/* Rows [channels, cells] become [cells, channels], as maps are laid out. */
+static enum r2_status interleave(float *rows, size_t count, size_t channels, size_t cells,
+                                 struct r2_error *err)
+{
+    const size_t size = channels * cells;
+    R2_AUTOFREE float *row = NULL;
+    if (cells == 1) return R2_OK;
+    R2_TRY(r2_alloc_aligned(size * sizeof *row, "weights", &row, err));
+    for (size_t i = 0; i < count; i++) {
+        memcpy(row, rows + i * size, size * sizeof *row);
+        for (size_t k = 0; k < size; k++)
+            rows[i * size + k] = row[k % channels * cells + k / channels];
+    }
+    return R2_OK;
+}
+
 /* Folds and packs into a new entry. */
 static enum r2_status fill(struct r2_slabs *slabs, struct entry *entry,
                            const struct tensors *tensors, double eps,
@@ -191,9 +210,11 @@ static enum r2_status fill(struct r2_slabs *slabs, struct entry *entry,
     R2_TRY(read_floats(tensors->weight, &plain, err));
     for (uint32_t i = 0; i < tensors->out; i++)
         for (size_t k = 0; k < per_channel; k++) plain[i * per_channel + k] *= scale[i];
+    R2_TRY(interleave(plain, tensors->out, per_channel / tensors->cells, tensors->cells, err));
     R2_TRY(r2_primitive_pack(primitive, plain, entry->packed.weights, err));
     entry->tensor = tensors->weight;
     entry->affine = affine_of(tensors);
+    entry->cells = tensors->cells;
     entry->packed.size = packed_size + tensors->out * sizeof(float);
     return R2_OK;
 }
@@ -205,8 +226,9 @@ static enum r2_status get_locked(struct r2_params *params, const struct tensors 
 {
     const struct r2_weights_format *format = r2_primitive_weights(primitive);
     struct entry *entry = params->entries;
-    while (entry && (entry->tensor != tensors->weight || entry->affine != affine_of(tensors) ||
-                     !r2_weights_format_equal(entry->format, format)))
+    while (entry &&
+           (entry->tensor != tensors->weight || entry->affine != affine_of(tensors) ||
+            entry->cells != tensors->cells || !r2_weights_format_equal(entry->format, format)))
         entry = entry->next;
     if (!entry) {
         R2_TRY(r2_alloc(1, sizeof *entry, "packed weights", &entry, err));

@@ -3,9 +3,9 @@
  * layers share, batches of regions and fully connected layers over them. Compared with naive runs.
  */
 #include <criterion/criterion.h>
-#include <stdio.h>
-#include <string.h>
+#include <criterion/parameterized.h>
 
+#include "base/memory.h"
 #include "tests/base/expect.h"
 #include "tests/support/plan_case.h"
 
@@ -62,18 +62,6 @@ static void pyramid(struct r2_graph *graph, r2_value x)
     }
 }
 
-/* Two fully connected layers over regions of 4 x 3 cells, and two on the second. */
-static void box_head(struct r2_graph *graph, r2_value x)
-{
-    static const struct r2_extent window = {4, 3};
-    r2_value flat = r2_graph_linear(
-        graph, x, &(struct r2_linear){.name = "fc1", .out = 40, .window = window, .relu = true});
-    flat =
-        r2_graph_linear(graph, flat, &(struct r2_linear){.name = "fc2", .out = 24, .relu = true});
-    out(graph, r2_graph_linear(graph, flat, &(struct r2_linear){.name = "class", .out = 5}));
-    out(graph, r2_graph_linear(graph, flat, &(struct r2_linear){.name = "box", .out = 16}));
-}
-
 /* What is resized may not be overwritten before the sum has read it. */
 static void resized_is_a_shortcut(struct r2_graph *graph, r2_value x)
 {
@@ -85,57 +73,112 @@ static void resized_is_a_shortcut(struct r2_graph *graph, r2_value x)
     out(graph, sum);
 }
 
-static void expect_agreement(void (*build)(struct r2_graph *graph, r2_value x), uint32_t channels,
-                             struct r2_plan_shape shape, unsigned threads)
+/* Another order, both operands resized, one read twice, one an output, one of a slice. */
+static void resized_in_every_way(struct r2_graph *graph, r2_value x)
 {
+    r2_value half = conv3(graph, x, "half", 6, 2, true), slice = r2_graph_slice(graph, half, 1, 4);
+    r2_value a = nearest(graph, half, x), b = nearest(graph, half, x),
+             part = conv(graph, x, "p", 4);
+    out(graph, r2_graph_add(graph, nearest(graph, half, x), x, true));
+    out(graph, r2_graph_add(graph, a, b, true));
+    out(graph, r2_graph_add(graph, a, a, false));
+    out(graph, r2_graph_add(graph, nearest(graph, slice, x), part, false));
+    out(graph, nearest(graph, x, half));
+    for (int i = R2_SAMPLE_BILINEAR; i <= R2_SAMPLE_BILINEAR_CORNERS; i++) {
+        out(graph, r2_graph_resize(graph, half, x, (enum r2_sampling)i));
+        out(graph, r2_graph_resize(graph, x, half, (enum r2_sampling)i));
+        out(graph, r2_graph_resize(graph, r2_graph_global_pool(graph, x), half,
+                                   (enum r2_sampling)i)); /* a mean spread over a map */
+        out(graph,
+            r2_graph_add(graph, x, r2_graph_resize(graph, half, x, (enum r2_sampling)i), true));
+    }
+    r2_value parts[] = {nearest(graph, slice, x), part};
+    out(graph, r2_graph_concat(graph, parts, 2));
+}
+
+static void (*const graphs[])(struct r2_graph *graph, r2_value x) = {
+    pyramid,
+    resized_is_a_shortcut,
+    resized_in_every_way,
+};
+
+ParameterizedTestParameters(plan_heads, agrees)
+{
+    static size_t indices[R2_COUNT(graphs)];
+    for (size_t i = 0; i < R2_COUNT(graphs); i++) indices[i] = i;
+    return cr_make_param_array(size_t, indices, R2_COUNT(graphs), NULL);
+}
+
+ParameterizedTest(size_t *index, plan_heads, agrees)
+{
+    static const struct r2_plan_shape shapes[] = {{{6, 5}, 1}, {{25, 27}, 1}, {{9, 7}, 3}};
     struct r2_graph graph;
     struct r2_error err = {0};
     struct plan_case self;
-    double worst = 1;
     r2_graph_init(&graph);
-    build(&graph, r2_graph_input(&graph, channels));
-    ASSERT_OK(r2_graph_check(&graph, &err), err);
+    graphs[*index](&graph, r2_graph_input(&graph, 6));
     ASSERT_OK(plan_case_open(&self, &graph, &err), err);
-    ASSERT_OK(plan_case_worst(&self, shape, threads, &worst, &err), err);
-    cr_expect(worst < 1e-5, "%u x %u, batch %u, %u threads: error %g", shape.picture.height,
-              shape.picture.width, shape.batch, threads, worst);
+    for (size_t i = 0; i < R2_COUNT(shapes); i++) {
+        for (unsigned threads = 1; threads <= 2; threads++) {
+            double worst = 0;
+            ASSERT_OK(plan_case_worst(&self, shapes[i], threads, &worst, &err), err);
+            cr_expect(worst < 1e-5, "graph %zu, shape %zu: error %g", *index, i, worst);
+        }
+    }
     plan_case_close(&self);
     r2_graph_finish(&graph);
 }
 
-Test(heads, a_pyramid_of_every_size)
+/* Every picture of a batch is as it is alone, and its weights are those of the others. */
+Test(plan_heads, regions)
 {
-    static const struct r2_extent extents[] = {{1, 1}, {13, 17}, {32, 32}, {48, 20}, {50, 7}};
-    for (size_t i = 0; i < sizeof extents / sizeof *extents; i++)
-        for (unsigned threads = 1; threads <= 2; threads++)
-            expect_agreement(pyramid, 3, (struct r2_plan_shape){extents[i], 1}, threads);
-    expect_agreement(pyramid, 3, (struct r2_plan_shape){{13, 17}, 3}, 1);
-}
-
-Test(heads, a_sum_reads_what_is_resized_before_it_is_overwritten)
-{
-    expect_agreement(resized_is_a_shortcut, 6, (struct r2_plan_shape){{9, 5}, 1}, 1);
-    expect_agreement(resized_is_a_shortcut, 6, (struct r2_plan_shape){{9, 5}, 2}, 1);
-}
-
-Test(heads, fully_connected_layers_over_regions)
-{
-    static const uint32_t batches[] = {1, 2, PLAN_CASE_BATCH};
-    for (size_t i = 0; i < sizeof batches / sizeof *batches; i++)
-        for (unsigned threads = 1; threads <= 2; threads++)
-            expect_agreement(box_head, 7, (struct r2_plan_shape){{4, 3}, batches[i]}, threads);
-}
-
-Test(heads, regions_of_another_size_are_refused)
-{
+    static const uint32_t batches[] = {1, 3, PLAN_CASE_BATCH};
+    const struct r2_linear flat = {.name = "flat", .out = 33, .window = {4, 3}, .relu = true};
     struct r2_graph graph;
     struct r2_error err = {0};
-    struct r2_extent extents[8];
+    struct plan_case self;
     r2_graph_init(&graph);
-    box_head(&graph, r2_graph_input(&graph, 7));
-    ASSERT_OK(r2_graph_check(&graph, &err), err);
-    cr_assert_leq(graph.value_count, 8);
-    cr_expect_eq(r2_graph_extents(&graph, (struct r2_extent){4, 4}, extents, &err), R2_INVALID);
-    cr_expect(strstr(err.message, "fc1"), "%s", err.message);
+    r2_value x = r2_graph_input(&graph, 6);
+    r2_value y = conv3(&graph, x, "c", 10, 1, true);
+    r2_value slice = r2_graph_slice(&graph, y, 3, 7);
+    out(&graph, r2_graph_linear(&graph, r2_graph_linear(&graph, slice, &flat),
+                                &(struct r2_linear){.name = "last", .out = 5}));
+    out(&graph, r2_graph_global_pool(&graph, y));
+    ASSERT_OK(plan_case_open(&self, &graph, &err), err);
+    for (size_t i = 0; i < R2_COUNT(batches); i++) {
+        const struct r2_plan_shape shape = {flat.window, batches[i]};
+        double worst = 0;
+        ASSERT_OK(plan_case_worst(&self, shape, 1, &worst, &err), err);
+        cr_expect(worst < 1e-5, "batch %u: error %g", batches[i], worst);
+    }
+    plan_case_close(&self);
+    r2_graph_finish(&graph);
+}
+
+Test(plan_heads, shares_and_joins)
+{
+    const struct r2_plan_shape shape = {{24, 24}, 1};
+    struct r2_graph graph;
+    struct r2_error err = {0};
+    struct plan_case self;
+    struct r2_plan *plan;
+    size_t resizes = 0, adds = 0;
+    r2_graph_init(&graph);
+    pyramid(&graph, r2_graph_input(&graph, 6));
+    ASSERT_OK(plan_case_open(&self, &graph, &err), err);
+    ASSERT_OK(r2_plan_create(&graph, self.params, shape, 1, &plan, &err), err);
+    for (size_t i = 0; i < r2_plan_step_count(plan); i++) {
+        resizes += strcmp(r2_plan_step(plan, i).kind, "resize") == 0;
+        adds += strcmp(r2_plan_step(plan, i).kind, "add") == 0;
+    }
+    cr_expect(resizes == 2 && adds == 0, "%zu resizes, %zu sums", resizes, adds);
+    r2_plan_unref(plan);
+    EXPECT_FAIL(r2_plan_create(&graph, self.params, (struct r2_plan_shape){{24, 24}, 1u << 20}, 1,
+                               &plan, &err),
+                err, R2_INVALID, "a batch of 1048576 pictures of 24 x 24 is too large");
+    EXPECT_FAIL(
+        r2_plan_create(&graph, self.params, (struct r2_plan_shape){{24, 24}, 0}, 1, &plan, &err),
+        err, R2_INTERNAL, "plan: a batch of no pictures");
+    plan_case_close(&self);
     r2_graph_finish(&graph);
 }

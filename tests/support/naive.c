@@ -171,10 +171,25 @@ static enum r2_status run_global_pool(const struct naive_value *x, struct naive_
     return R2_OK;
 }
 
-static size_t nearest(size_t i, uint32_t in, uint32_t out)
+/* Where cell i of `out` lies among `in` cells. */
+static double place(enum r2_sampling sampling, size_t i, uint32_t in, uint32_t out)
 {
-    const float scale = (float)in / (float)out;
-    return (size_t)fmin(floor((double)((float)i * scale)), in - 1.0);
+    double at = floor((double)((float)i * ((float)in / (float)out))); /* as PyTorch rounds it */
+    if (sampling == R2_SAMPLE_BILINEAR) at = ((double)i + 0.5) * in / out - 0.5;
+    if (sampling == R2_SAMPLE_BILINEAR_CORNERS) at = out > 1 ? (double)i * (in - 1) / (out - 1) : 0;
+    return fmax(0, fmin(at, in - 1.0));
+}
+
+static double resized_cell(const struct naive_value *x, uint32_t channel, double row, double column)
+{
+    const int64_t y = (int64_t)row, c = (int64_t)column;
+    double sum = 0;
+    for (int i = 0; i < 4; i++) {
+        const double *at = cell(x, channel, y + i / 2, c + i % 2);
+        const double part_y = row - (double)y, part_x = column - (double)c;
+        if (at) sum += *at * (i / 2 ? part_y : 1 - part_y) * (i % 2 ? part_x : 1 - part_x);
+    }
+    return sum;
 }
 
 static enum r2_status run_resize(const struct r2_node *node, const struct naive_run *run,
@@ -187,8 +202,9 @@ static enum r2_status run_resize(const struct r2_node *node, const struct naive_
     for (uint32_t c = 0; c < ret->channels; c++)
         for (uint32_t y = 0; y < ret->extent.height; y++)
             for (uint32_t column = 0; column < ret->extent.width; column++)
-                *to++ = *cell(x, c, (int64_t)nearest(y, x->extent.height, ret->extent.height),
-                              (int64_t)nearest(column, x->extent.width, ret->extent.width));
+                *to++ = resized_cell(
+                    x, c, place(node->sampling, y, x->extent.height, ret->extent.height),
+                    place(node->sampling, column, x->extent.width, ret->extent.width));
     return R2_OK;
 }
 
@@ -317,7 +333,8 @@ void naive_print(const struct r2_graph *graph)
         if (node->op == R2_OP_POOL)
             printf(" kind%d k%u s%u p%u%s", (int)node->pool.kind, node->pool.kernel,
                    node->pool.stride, node->pool.pad, node->pool.ceil ? " ceil" : "");
-        if (node->op == R2_OP_RESIZE) printf(" like v%u", node->like);
+        if (node->op == R2_OP_RESIZE)
+            printf(" like v%u sampling%d", node->like, (int)node->sampling);
         printf("%s)\n", node->relu || node->conv.relu || node->linear.relu ? " relu" : "");
     }
     for (size_t i = 0; i < graph->output_count; i++)

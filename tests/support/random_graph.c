@@ -195,8 +195,9 @@ static uint32_t add_block(struct maker *maker)
 static uint32_t add_resize(struct maker *maker, uint32_t from)
 {
     uint32_t like = random_below(maker, maker->count);
-    uint32_t resized = keep(maker, r2_graph_resize(maker->graph, maker->values[from],
-                                                   maker->values[like], R2_SAMPLE_NEAREST));
+    uint32_t resized =
+        keep(maker, r2_graph_resize(maker->graph, maker->values[from], maker->values[like],
+                                    (enum r2_sampling)random_below(maker, 3)));
     if (one_in(maker, 4)) return resized;
     uint32_t other = add_conv(maker, like, channels_of(maker, from), true, one_in(maker, 2));
     if (one_in(maker, 4)) add_anything(maker);
