@@ -46,6 +46,16 @@ static void report_steps(const struct r2_plan *plan, json_t *report)
     json_object_set_new(report, "implementations", implementations);
 }
 
+/* Ends the report of one plan, and takes both: its steps, its arena where that is the largest. */
+static enum r2_status add_plan(struct r2_plan *plan, json_t *report, json_t *list, size_t *arena,
+                               struct r2_error *err)
+{
+    if (report) report_steps(plan, report);
+    if (r2_plan_arena(plan) > *arena) *arena = r2_plan_arena(plan);
+    r2_plan_unref(plan);
+    return json_array_append_new(list, report) == 0 ? R2_OK : no_memory(err);
+}
+
 static enum r2_status report_pass(const struct r2_model *model, uint32_t pass, unsigned threads,
                                   json_t *list, size_t *arena, struct r2_error *err)
 {
@@ -65,10 +75,7 @@ static enum r2_status report_pass(const struct r2_model *model, uint32_t pass, u
                   "network_size", (int)shape.height, (int)shape.width, "heads", tasks,
                   "arena_bytes", (json_int_t)r2_plan_arena(plan), "plan_bytes",
                   (json_int_t)r2_plan_size(plan), "steps", (int)r2_plan_step_count(plan));
-    if (report) report_steps(plan, report);
-    if (r2_plan_arena(plan) > *arena) *arena = r2_plan_arena(plan);
-    r2_plan_unref(plan);
-    return json_array_append_new(list, report) == 0 ? R2_OK : no_memory(err);
+    return add_plan(plan, report, list, arena, err);
 }
 
 /* The largest batch of regions of head i; adds the arena of its session. */
@@ -83,10 +90,7 @@ static enum r2_status report_regions(const struct r2_model *model, uint32_t i, u
         json_pack("{s:s, s:i, s:I, s:I, s:i}", "head", model->heads[i].task, "batch", (int)batch,
                   "arena_bytes", (json_int_t)r2_plan_arena(plan), "plan_bytes",
                   (json_int_t)r2_plan_size(plan), "steps", (int)r2_plan_step_count(plan));
-    if (report) report_steps(plan, report);
-    if (r2_plan_arena(plan) > *arena) *arena = r2_plan_arena(plan);
-    r2_plan_unref(plan);
-    return json_array_append_new(list, report) == 0 ? R2_OK : no_memory(err);
+    return add_plan(plan, report, list, arena, err);
 }
 
 /* Elements of all floating point tensors that the model uses. */
