@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -105,6 +106,16 @@ enum r2_status r2_file_read(const char *path, size_t limit, struct r2_buffer *re
     buffer.size = size;
     *ret = buffer;
     return R2_OK;
+}
+
+enum r2_status r2_file_write(const char *path, struct r2_bytes bytes, struct r2_error *err)
+{
+    FILE *file = fopen(path, "we");
+    if (!file) return r2_fail(err, R2_IO, "%s: %s", path, strerror(errno));
+    bool written = fwrite(bytes.data, 1, bytes.size, file) == bytes.size;
+    int write_errno = errno;
+    if (fclose(file) == 0 && written) return R2_OK;
+    return r2_fail(err, R2_IO, "%s: %s", path, strerror(written ? errno : write_errno));
 }
 
 enum r2_status r2_file_map(const char *path, struct r2_mapping *ret, struct r2_error *err)

@@ -1,5 +1,5 @@
 /*
- * Byte ranges: a view borrows, a buffer owns. Files are read whole or mapped.
+ * Byte ranges: a view borrows, a buffer owns. Files are read or written whole, or mapped.
  */
 #ifndef R2_BASE_BYTES_H
 #define R2_BASE_BYTES_H
@@ -42,6 +42,9 @@ static inline struct r2_bytes r2_buffer_view(const struct r2_buffer *buffer)
    finishes. The file is data for the caller; a NUL follows it (not counted in size). */
 enum r2_status r2_file_read(const char *path, size_t limit, struct r2_buffer *ret,
                             struct r2_error *err);
+
+/* Writes a whole file, in place of one that is there. After a failure it may be incomplete. */
+enum r2_status r2_file_write(const char *path, struct r2_bytes bytes, struct r2_error *err);
 
 /* A regular file mapped read-only. A file that someone truncates while it is mapped raises SIGBUS:
    replace model files by rename, never in place. */

@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/text.h"
+#include "image/draw.h"
 
 static void detections_finish(void *data)
 {
@@ -42,8 +44,31 @@ static enum r2_status detections_to_json(const void *data, json_t *object, struc
     return failed ? r2_fail(err, R2_NO_MEMORY, "no memory for the detections' JSON") : R2_OK;
 }
 
-const struct r2_result_kind r2_detections_kind = {
-    .name = "detections", .to_json = detections_to_json, .finish = detections_finish};
+static void item_draw(const struct r2_detection *item, const struct r2_labels *labels,
+                      struct r2_draw *draw)
+{
+    R2_CLEANUP(r2_text_finish) struct r2_text label = {0};
+    if (labels && item->index < labels->count)
+        r2_text_add(&label, "%s", labels->names[item->index]);
+    else
+        r2_text_add(&label, "%zu", item->index);
+    r2_text_add(&label, " %.2f", (double)item->score);
+    r2_draw_box(draw, (double)item->box.x1, (double)item->box.y1, (double)item->box.x2,
+                (double)item->box.y2, r2_colour_class((uint32_t)item->index), r2_text_view(&label));
+}
+
+/* The best first: their labels get the best places. */
+static void detections_draw(const void *data, struct r2_draw *draw)
+{
+    const struct r2_detections *detections = data;
+    for (size_t i = 0; i < detections->count; i++)
+        item_draw(&detections->items[i], detections->labels, draw);
+}
+
+const struct r2_result_kind r2_detections_kind = {.name = "detections",
+                                                  .to_json = detections_to_json,
+                                                  .draw = detections_draw,
+                                                  .finish = detections_finish};
 
 enum r2_status r2_detections_create(const struct r2_detection *items, size_t count,
                                     const struct r2_labels *labels, struct r2_result *ret,

@@ -379,6 +379,12 @@ static enum r2_status faster_rcnn_decode(const void *self, const struct r2_head_
                                 rcnn->labels.count ? &rcnn->labels : NULL, ret, err);
 }
 
+static bool faster_rcnn_is_drawn(const void *request)
+{
+    (void)request;
+    return true;
+}
+
 static enum r2_status faster_rcnn_describe(const void *self, json_t *object, struct r2_error *err)
 {
     const struct faster_rcnn *rcnn = self;
@@ -408,6 +414,7 @@ const struct r2_head_type r2_faster_rcnn_head = {
     .default_params = faster_rcnn_default_params,
     .build = faster_rcnn_build,
     .regions = &regions,
+    .is_drawn = faster_rcnn_is_drawn,
     .decode = faster_rcnn_decode,
     .describe = faster_rcnn_describe,
 };

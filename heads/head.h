@@ -116,6 +116,9 @@ struct r2_head_type {
 
     const struct r2_head_regions *regions; /* NULL: all is said on the taps */
 
+    /* Whether the result of a request with these parameters can be drawn; NULL: never. */
+    bool (*is_drawn)(const void *params);
+
     /* Outputs and state to a typed result. Pure: views in, result out. */
     enum r2_status (*decode)(const void *self, const struct r2_head_run *run, struct r2_result *ret,
                              struct r2_error *err);

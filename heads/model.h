@@ -93,6 +93,9 @@ void r2_work_select_all(struct r2_work *work);
 enum r2_status r2_work_set(struct r2_work *work, const char *name, const char *value,
                            const char *const *extra, struct r2_error *err);
 
+/* Whether anything of what is asked can be drawn on the picture. */
+bool r2_work_is_drawn(const struct r2_work *work);
+
 /* --- running --- */
 
 /* One a worker thread: arena, scratchpad, stream. Used by one thread at a time. */
@@ -108,6 +111,9 @@ struct r2_answer {
 };
 
 void r2_answer_finish(struct r2_answer *answer);
+
+/* Draws all results on a drawing of the picture that they were found in. */
+void r2_answer_draw(const struct r2_answer *answer, struct r2_draw *draw);
 
 /* Runs the work on a decoded picture. Thread-safe for different runners. */
 enum r2_status r2_model_run(const struct r2_work *work, struct r2_runner *runner,

@@ -1,5 +1,5 @@
 /*
- * Typed results: what a head decodes to, and how it leaves as JSON.
+ * Typed results: what a head decodes to, and how it leaves as JSON or on a picture.
  *
  * A kind belongs to the result, not to the head: two detectors share one kind.
  */
@@ -10,11 +10,16 @@
 
 #include "base/error.h"
 
+struct r2_draw;
+
 struct r2_result_kind {
     const char *name; /* "classes" */
 
     /* Adds the result's members to `object` (borrowed). */
     enum r2_status (*to_json)(const void *data, json_t *object, struct r2_error *err);
+
+    /* Draws the result on the picture that it was found in; NULL: there is nothing to see. */
+    void (*draw)(const void *data, struct r2_draw *draw);
 
     /* Frees data; takes NULL. */
     void (*finish)(void *data);

@@ -40,6 +40,14 @@ void r2_answer_finish(struct r2_answer *answer)
     *answer = (struct r2_answer){0};
 }
 
+void r2_answer_draw(const struct r2_answer *answer, struct r2_draw *draw)
+{
+    for (size_t i = 0; i < R2_MODEL_MAX_HEADS; i++) {
+        const struct r2_result *result = &answer->results[i];
+        if (result->kind && result->kind->draw) result->kind->draw(result->data, draw);
+    }
+}
+
 static enum r2_status take_embedding(const struct r2_session *session, struct r2_answer *answer,
                                      struct r2_error *err)
 {

@@ -58,6 +58,15 @@ void r2_work_select_all(struct r2_work *work)
     work->heads = (uint32_t)((UINT64_C(1) << work->model->head_count) - 1);
 }
 
+bool r2_work_is_drawn(const struct r2_work *work)
+{
+    for (size_t i = 0; i < work->model->head_count; i++) {
+        const struct r2_head_type *type = work->model->heads[i].type;
+        if (work->heads >> i & 1 && type->is_drawn && type->is_drawn(work->params[i])) return true;
+    }
+    return false;
+}
+
 /* Names of all parameters that could have been meant. */
 struct known {
     const struct r2_work *work;

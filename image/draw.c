@@ -68,7 +68,7 @@ enum r2_status r2_draw_begin(struct r2_image *image, const struct r2_font *font,
                              struct r2_draw **ret, struct r2_error *err)
 {
     if (image->width > R2_DRAW_MAX_SIDE || image->height > R2_DRAW_MAX_SIDE)
-        return r2_fail(err, R2_UNSUPPORTED,
+        return r2_fail(err, R2_INVALID,
                        "drawing on a picture of %u x %u pixels: the limit of a side is %d",
                        image->width, image->height, R2_DRAW_MAX_SIDE);
     R2_CLEANUP(r2_draw_drop) struct r2_draw *draw = NULL;
@@ -76,7 +76,7 @@ enum r2_status r2_draw_begin(struct r2_image *image, const struct r2_font *font,
     draw->image = image;
     draw->line = line_width(image);
     int letters = letter_size(image);
-    if (font && letters) {
+    if (font && font->file.bytes.size && letters) {
         R2_TRY(r2_glyphs_init(font, letters, &draw->glyphs, err));
         draw->has_glyphs = true;
     }

@@ -28,9 +28,10 @@ enum {
 
 struct r2_draw;
 
-/* A drawing on `image`, which is borrowed until destroy and changed by end only. With a NULL font,
-   and on pictures less than 21 pixels high, labels are left out. Takes 4 bytes a pixel.
-   R2_UNSUPPORTED for a side over R2_DRAW_MAX_SIDE. */
+/* A drawing on `image`, which is borrowed until destroy and changed by end only. Without a font
+   (NULL, or zeroed), and on pictures less than 21 pixels high, labels are left out. Takes 4 bytes a
+   pixel.
+   R2_INVALID for a side over R2_DRAW_MAX_SIDE. */
 enum r2_status r2_draw_begin(struct r2_image *image, const struct r2_font *font,
                              struct r2_draw **ret, struct r2_error *err);
 

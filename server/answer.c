@@ -1,9 +1,12 @@
 #include "server/answer.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "base/clock.h"
+#include "server/drawing.h"
 #include "server/gzip.h"
+#include "server/problem.h"
 
 static enum r2_status no_memory(struct r2_error *err)
 {
@@ -93,26 +96,69 @@ static void write_server_timing(struct r2_job *job, int64_t total_ns)
     if (used < size) snprintf(text + used, size - used, "total;dur=%.3f", (double)total_ns / 1e6);
 }
 
-enum r2_status r2_answer_reply(struct r2_job *job, const struct r2_answer *answer,
-                               struct r2_error *err)
+/* The results and what goes with every answer: model, version, image, timing_ms, request_id. */
+static enum r2_status answer_json(const struct r2_job *job, const struct r2_answer *answer,
+                                  json_t **ret, struct r2_error *err)
 {
     json_t *object;
-    uint64_t start_ns = r2_clock_ns();
     const struct r2_model *model = job->work.model;
+    const int64_t total_ns = (int64_t)(r2_clock_ns() - job->start_ns);
     R2_TRY(r2_answer_results(&job->work, answer, job->nested, &object, err));
-    json_t *rest = json_pack(
-        "{ss ss s{sI sI} so ss}", "model", r2_model_name(model), "version", r2_model_version(model),
-        "image", "width", (json_int_t)job->width, "height", (json_int_t)job->height, "timing_ms",
-        timing_json(job, (int64_t)(start_ns - job->start_ns)), "request_id", job->id);
-    char *text = NULL;
-    if (rest && json_object_update(object, rest) == 0)
-        text = json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(9));
+    json_t *rest = json_pack("{ss ss s{sI sI} so ss}", "model", r2_model_name(model), "version",
+                             r2_model_version(model), "image", "width", (json_int_t)job->width,
+                             "height", (json_int_t)job->height, "timing_ms",
+                             timing_json(job, total_ns), "request_id", job->id);
+    const bool complete = rest && json_object_update(object, rest) == 0;
     json_decref(rest);
+    if (!complete) {
+        json_decref(object);
+        return no_memory(err);
+    }
+    *ret = object;
+    return R2_OK;
+}
+
+const struct r2_protocol r2_native_protocol = {
+    .answer = answer_json,
+    .problem = r2_problem_body,
+    .problem_type = R2_PROBLEM_TYPE,
+    .draws = true,
+};
+
+static enum r2_status reply_json(struct r2_job *job, const struct r2_answer *answer,
+                                 struct r2_error *err)
+{
+    json_t *object;
+    R2_TRY(job->protocol->answer(job, answer, &object, err));
+    char *text = json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(9));
     json_decref(object);
     if (!text) return no_memory(err);
     r2_job_reply(job, 200, job->type, text);
     r2_gzip_reply(job);
-    uint64_t end_ns = r2_clock_ns();
+    return R2_OK;
+}
+
+static enum r2_status reply_picture(struct r2_job *job, const struct r2_answer *answer,
+                                    struct r2_image *picture, const struct r2_font *font,
+                                    struct r2_error *err)
+{
+    struct r2_buffer file = {0};
+    enum r2_status status = r2_drawing_make(answer, picture, font, job->type, &file, err);
+    if (status == R2_OK) r2_job_reply_picture(job, job->type, &file);
+    r2_buffer_finish(&file);
+    return status;
+}
+
+enum r2_status r2_answer_reply(struct r2_job *job, const struct r2_answer *answer,
+                               struct r2_image *picture, const struct r2_font *font,
+                               struct r2_error *err)
+{
+    const uint64_t start_ns = r2_clock_ns();
+    if (strcmp(job->type, R2_JSON_TYPE) == 0)
+        R2_TRY(reply_json(job, answer, err));
+    else
+        R2_TRY(reply_picture(job, answer, picture, font, err));
+    const uint64_t end_ns = r2_clock_ns();
     job->times.ns[R2_STAGE_ENCODE] = (int64_t)(end_ns - start_ns);
     write_server_timing(job, (int64_t)(end_ns - job->start_ns));
     return R2_OK;

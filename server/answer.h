@@ -1,5 +1,5 @@
 /*
- * The JSON that answers a picture.
+ * The reply to a picture: JSON, or the picture with the results on it.
  */
 #ifndef R2_SERVER_ANSWER_H
 #define R2_SERVER_ANSWER_H
@@ -9,6 +9,8 @@
 
 #include "base/error.h"
 #include "heads/model.h"
+#include "image/font.h"
+#include "image/image.h"
 #include "server/job.h"
 
 /* The results of the work as a new object: `embedding` when it was asked for and, of the heads,
@@ -16,9 +18,10 @@
 enum r2_status r2_answer_results(const struct r2_work *work, const struct r2_answer *answer,
                                  bool nested, json_t **ret, struct r2_error *err);
 
-/* Replies with the results and what goes with every answer: model, version, image, timing_ms,
-   request_id; Server-Timing too. */
+/* Replies in the job's type: its protocol's JSON, or a drawing on the picture, which it changes.
+   The font may be NULL. Server-Timing too. */
 enum r2_status r2_answer_reply(struct r2_job *job, const struct r2_answer *answer,
+                               struct r2_image *picture, const struct r2_font *font,
                                struct r2_error *err);
 
 #endif

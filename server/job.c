@@ -20,6 +20,7 @@ struct r2_job *r2_job_create(struct r2_snapshot *snapshot)
     job->start_ns = r2_clock_ns();
     job->snapshot = r2_snapshot_ref(snapshot);
     job->orient = true;
+    job->protocol = &r2_native_protocol;
     job->cancelled = R2_CANCELLATION_COUNT;
     job->socket = -1;
     r2_times_init(&job->times);
@@ -32,6 +33,7 @@ void r2_job_destroy(struct r2_job *job)
     if (job->work.model) r2_work_finish(&job->work);
     r2_query_finish(&job->query);
     r2_buffer_finish(&job->body);
+    free(job->accept);
     free(job->reply.data);
     r2_snapshot_unref(job->snapshot);
     free(job);
@@ -83,11 +85,22 @@ void r2_job_reply(struct r2_job *job, unsigned code, const char *type, char *tex
     reply->size = text ? strlen(text) : 0;
 }
 
+void r2_job_reply_picture(struct r2_job *job, const char *type, struct r2_buffer *file)
+{
+    struct r2_reply *reply = &job->reply;
+    reply->code = 200;
+    reply->type = type;
+    reply->data = (char *)file->data;
+    reply->size = file->size;
+    *file = (struct r2_buffer){0};
+}
+
 void r2_job_refuse(struct r2_job *job, unsigned code, const char *detail)
 {
     if (r2_problem_is_temporary(code) && !job->reply.retry_after) job->reply.retry_after = 1;
     snprintf(job->reply.detail, sizeof job->reply.detail, "%s", detail);
-    r2_job_reply(job, code, R2_PROBLEM_TYPE, r2_problem_body(code, detail, job->id));
+    r2_job_reply(job, code, job->protocol->problem_type,
+                 job->protocol->problem(code, detail, job->id));
 }
 
 void r2_job_fail(struct r2_job *job, const struct r2_error *err)

@@ -19,6 +19,7 @@
 #include "server/accept.h"
 #include "server/body.h"
 #include "server/metrics.h"
+#include "server/protocol.h"
 #include "server/query.h"
 #include "server/snapshot.h"
 #include "server/times.h"
@@ -48,6 +49,7 @@ struct r2_job {
     char id[R2_ID_SIZE];
     char method[R2_SHOWN_METHOD], path[R2_SHOWN_PATH]; /* printable, cut: for the log */
     size_t route;                                      /* index */
+    const struct r2_protocol *protocol;                /* of the route; static */
 
     struct r2_body_form form; /* what the body is announced to be */
     struct r2_buffer body;
@@ -56,6 +58,7 @@ struct r2_job {
     struct r2_work work;     /* model == NULL: none */
     bool orient;             /* apply the picture's EXIF orientation */
     bool nested;             /* the answer is `results: {task: ...}` */
+    char *accept;            /* the header; owned, NULL = none */
     const char *type;        /* of the answer, when it is no problem; static */
     enum r2_coding coding;   /* that the client takes */
 
@@ -92,6 +95,9 @@ void r2_job_set_id(struct r2_job *job, const char *wanted);
 
 /* Replies with text, which the job takes over; NULL text (no memory was left for it) is a 503. */
 void r2_job_reply(struct r2_job *job, unsigned code, const char *type, char *text);
+
+/* Replies with the bytes of a picture of that type, which the job takes over. */
+void r2_job_reply_picture(struct r2_job *job, const char *type, struct r2_buffer *file);
 
 /* Replies with a problem of that code, or of the code that belongs to the error's status. */
 void r2_job_refuse(struct r2_job *job, unsigned code, const char *detail);

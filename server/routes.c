@@ -7,6 +7,8 @@
 #include "base/memory.h"
 #include "config/options.h"
 #include "config/quote.h"
+#include "server/deepstack.h"
+#include "server/drawing.h"
 #include "server/gzip.h"
 #include "server/pages.h"
 #include "server/problem.h"
@@ -18,18 +20,31 @@ static enum r2_status select_embed(struct r2_job *job, const struct r2_query *qu
                                    struct r2_error *err);
 
 static const struct r2_route routes[] = {
-    {"/classify", "classify", NULL, NULL},
-    {"/detect", "detect", NULL, NULL},
-    {"/segment", "segment", NULL, NULL},
-    {"/keypoints", "keypoints", NULL, NULL},
-    {"/analyze", "analyze", NULL, select_analyze},
-    {"/embed", "embed", NULL, select_embed},
-    {"/models", "models", r2_page_models, NULL},
-    {"/metrics", "metrics", r2_page_metrics, NULL},
-    {"/livez", "livez", r2_page_livez, NULL},
-    {"/readyz", "readyz", r2_page_readyz, NULL},
-    {"/version", "version", r2_page_version, NULL},
-    {NULL, "other", NULL, NULL},
+    {.path = "/classify", .label = "classify"},
+    {.path = "/detect", .label = "detect"},
+    {.path = "/segment", .label = "segment"},
+    {.path = "/keypoints", .label = "keypoints"},
+    {.path = "/analyze", .label = "analyze", .select = select_analyze},
+    {.path = "/embed", .label = "embed", .select = select_embed},
+    {.path = "/v1/vision/detection",
+     .label = "deepstack_detection",
+     .select = r2_deepstack_select,
+     .protocol = &r2_deepstack_protocol},
+    {.path = R2_DEEPSTACK_CUSTOM "list",
+     .label = "deepstack_list",
+     .page = r2_deepstack_list,
+     .posted = true,
+     .protocol = &r2_deepstack_protocol},
+    {.path = R2_DEEPSTACK_CUSTOM,
+     .label = "deepstack_custom",
+     .select = r2_deepstack_select,
+     .protocol = &r2_deepstack_protocol},
+    {.path = "/models", .label = "models", .page = r2_page_models},
+    {.path = "/metrics", .label = "metrics", .page = r2_page_metrics},
+    {.path = "/livez", .label = "livez", .page = r2_page_livez},
+    {.path = "/readyz", .label = "readyz", .page = r2_page_readyz},
+    {.path = "/version", .label = "version", .page = r2_page_version},
+    {.path = NULL, .label = "other"},
 };
 
 /* What the server itself understands on every POST. */
@@ -59,10 +74,17 @@ const struct r2_route *r2_route_at(size_t index)
     return &routes[index];
 }
 
+static bool is_route_of(const struct r2_route *route, const char *path)
+{
+    const size_t size = strlen(route->path);
+    return route->path[size - 1] == '/' ? strncmp(path, route->path, size) == 0
+                                        : strcmp(path, route->path) == 0;
+}
+
 size_t r2_route_find(const char *path)
 {
     size_t i = 0;
-    while (routes[i].path && strcmp(routes[i].path, path) != 0) i++;
+    while (routes[i].path && !is_route_of(&routes[i], path)) i++;
     return i;
 }
 
@@ -101,6 +123,13 @@ static enum r2_status select_analyze(struct r2_job *job, const struct r2_query *
     return R2_OK;
 }
 
+/* Our name of a parameter on the job's route. */
+static const char *own_name(const struct r2_job *job, const char *name)
+{
+    const char *own = job->protocol->parameter ? job->protocol->parameter(name) : NULL;
+    return own ? own : name;
+}
+
 static enum r2_status set_parameters(const struct r2_route *route, struct r2_job *job,
                                      struct r2_error *err)
 {
@@ -109,12 +138,12 @@ static enum r2_status set_parameters(const struct r2_route *route, struct r2_job
     bool takes_heads = route->select == select_analyze;
     const char *extra[] = {common_options[0].name, takes_heads ? heads_parameter : NULL, NULL};
     for (size_t i = 0; i < query->count; i++) {
-        const struct r2_query_pair *pair = &query->pairs[i];
-        if (takes_heads && strcmp(pair->name, heads_parameter) == 0) continue;
-        if (r2_options_find(&common_table, R2_SPELL_KEY, pair->name))
-            R2_TRY(r2_options_set(&common_table, pair->name, pair->value, &common, err));
+        const char *name = own_name(job, query->pairs[i].name), *value = query->pairs[i].value;
+        if (takes_heads && strcmp(name, heads_parameter) == 0) continue;
+        if (r2_options_find(&common_table, R2_SPELL_KEY, name))
+            R2_TRY(r2_options_set(&common_table, name, value, &common, err));
         else
-            R2_TRY(r2_work_set(&job->work, pair->name, pair->value, extra, err));
+            R2_TRY(r2_work_set(&job->work, name, value, extra, err));
     }
     job->orient = common.orient;
     return R2_OK;
@@ -135,6 +164,7 @@ static enum r2_status prepare_work(const struct r2_route *route, struct r2_model
 bool r2_routes_know_parameter(const struct r2_job *job, const char *name)
 {
     const struct r2_model *model = job->work.model;
+    name = own_name(job, name);
     if (strcmp(name, heads_parameter) == 0 || r2_options_find(&common_table, R2_SPELL_KEY, name))
         return true;
     for (size_t i = 0; i < r2_model_head_count(model); i++)
@@ -182,7 +212,7 @@ static void refuse_path(struct r2_job *job, const char *path)
 /* What is allowed where, by OPTIONS and 405. */
 static const char *methods_of(const struct r2_route *route)
 {
-    return route->page ? "GET, HEAD, OPTIONS" : "POST, OPTIONS";
+    return route->page && !route->posted ? "GET, HEAD, OPTIONS" : "POST, OPTIONS";
 }
 
 static void reply_options(struct r2_job *job, const char *allow)
@@ -200,37 +230,34 @@ static void refuse_method(struct r2_job *job, const struct r2_route *route)
     r2_job_refuse(job, 405, detail);
 }
 
-/* The types that a route can answer in, the usual one first. */
-static const char *const *offered_types(const struct r2_route *route)
+/* The types that the job can be answered in, the usual one first. */
+static const char *const *offered_types(const struct r2_job *job)
 {
-    static const char *const json[] = {"application/json", NULL};
+    static const char *const json[] = {R2_JSON_TYPE, NULL};
     static const char *const metrics[] = {R2_METRICS_TYPE, R2_OPENMETRICS_TYPE, NULL};
-    return route->page == r2_page_metrics ? metrics : json;
+    static const char *const drawn[] = {R2_JSON_TYPE, R2_JPEG_TYPE, R2_PNG_TYPE, NULL};
+    if (routes[job->route].page == r2_page_metrics) return metrics;
+    if (!job->work.model || !job->protocol->draws || !r2_work_is_drawn(&job->work)) return json;
+    return drawn;
 }
 
-static bool is_negotiated(const struct r2_route *route)
-{
-    return !route->page || offered_types(route)[1];
-}
-
-/* The answer's type and coding; 406 to a POST that takes none of the types. */
-static void negotiate(struct r2_job *job, const struct r2_route *route,
-                      const struct r2_request *request)
+bool r2_routes_negotiate(struct r2_job *job)
 {
     char detail[R2_ERROR_SIZE];
     struct r2_text list = {0};
-    const char *const *offered = offered_types(route);
-    job->reply.vary = is_negotiated(route) ? "Accept, Accept-Encoding" : "Accept-Encoding";
-    job->coding = r2_accept_coding(request->accept_encoding);
-    job->type = r2_accept_type(request->accept, offered);
-    if (job->type) return;
+    const char *const *offered = offered_types(job);
+    const bool is_page = routes[job->route].page != NULL;
+    job->reply.vary = is_page && !offered[1] ? "Accept-Encoding" : "Accept, Accept-Encoding";
+    job->type = r2_accept_type(job->accept, offered);
+    if (job->type) return true;
     job->type = offered[0];
-    if (route->page) return;
+    if (is_page) return true;
     for (size_t i = 0; offered[i]; i++) r2_text_add(&list, "%s%s", i ? ", " : "", offered[i]);
     snprintf(detail, sizeof detail, "header Accept: %s names none of what %s answers with: %s",
-             r2_quote(request->accept).text, job->path, r2_text_view(&list));
+             r2_quote(job->accept).text, job->path, r2_text_view(&list));
     r2_text_finish(&list);
     r2_job_refuse(job, 406, detail);
+    return false;
 }
 
 /* What the body is announced to be, and whether it may be as long as that. */
@@ -261,15 +288,15 @@ static void admit_work(struct r2_service *service, struct r2_job *job, const str
                (request->timeout &&
                 read_timeout(request->timeout, &job->timeout_ms, &err) != R2_OK)) {
         r2_job_fail(job, &err);
-    } else {
-        negotiate(job, route, request);
+    } else if (job->form.kind == R2_BODY_PICTURE) {
+        r2_routes_negotiate(job);
     }
 }
 
 static void answer_page(struct r2_service *service, struct r2_job *job,
-                        const struct r2_route *route, const struct r2_request *request)
+                        const struct r2_route *route)
 {
-    negotiate(job, route, request);
+    r2_routes_negotiate(job);
     route->page(service, job);
     if (job->reply.code == 200) r2_gzip_reply(job);
 }
@@ -285,19 +312,24 @@ void r2_routes_admit(struct r2_service *service, struct r2_job *job,
 {
     job->route = r2_route_find(request->path);
     const struct r2_route *route = &routes[job->route];
+    if (route->protocol) job->protocol = route->protocol;
+    job->coding = r2_accept_coding(request->accept_encoding);
+    if (request->accept) job->accept = strdup(request->accept);
     bool reads = strcmp(request->method, "GET") == 0 || strcmp(request->method, "HEAD") == 0;
     bool posts = strcmp(request->method, "POST") == 0;
     bool asks = strcmp(request->method, "OPTIONS") == 0;
-    if (asks && strcmp(request->path, "*") == 0)
+    if (request->accept && !job->accept)
+        r2_job_reply(job, 503, NULL, NULL);
+    else if (asks && strcmp(request->path, "*") == 0)
         reply_options(job, "GET, HEAD, POST, OPTIONS");
     else if (!route->path && !is_task(job, request->path))
         refuse_path(job, request->path);
     else if (asks)
         reply_options(job, methods_of(route));
-    else if (route->page ? !reads : !posts)
+    else if (route->page && !route->posted ? !reads : !posts)
         refuse_method(job, route);
     else if (route->page)
-        answer_page(service, job, route, request);
+        answer_page(service, job, route);
     else
         admit_work(service, job, route, request);
 }

@@ -5,7 +5,9 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "server/problem.h"
+#include "server/routes.h"
 
 enum {
     QUEUE_PER_WORKER = 4, /* while no job was measured */
@@ -54,7 +56,10 @@ static size_t first_capacity(const struct r2_service *service, const struct r2_s
 static enum r2_status init(struct r2_service *service, struct r2_error *err)
 {
     const struct r2_settings *settings = &service->current->settings;
+    struct r2_error no_font;
     r2_cpus_read(&service->cpus);
+    if (r2_font_open(NULL, &service->font, &no_font) != R2_OK)
+        r2_log(R2_LOG_WARN, "no_labels", R2_LOG_TEXT("why", no_font.message));
     service->shares = r2_shares_plan(settings, service->cpus.usable);
     size_t max_bytes = QUEUE_BYTES;
     if (max_bytes < (size_t)settings->max_body) max_bytes = (size_t)settings->max_body;
@@ -80,6 +85,7 @@ void r2_service_finish(struct r2_service *service)
     r2_watch_destroy(service->watch);
     r2_queue_destroy(service->queue);
     r2_metrics_destroy(service->metrics);
+    r2_font_finish(&service->font);
     r2_snapshot_unref(service->current);
     pthread_mutex_destroy(&service->lock);
     memset(service, 0, sizeof *service);
@@ -196,9 +202,11 @@ bool r2_service_unpack(struct r2_service *service, struct r2_job *job)
         return false;
     }
     enum r2_format format = r2_format_detect(job->picture);
-    if (r2_format_decodable(format)) return true;
-    refuse_picture(service, job, format);
-    return false;
+    if (!r2_format_decodable(format)) {
+        refuse_picture(service, job, format);
+        return false;
+    }
+    return job->form.kind == R2_BODY_PICTURE || r2_routes_negotiate(job);
 }
 
 /* The upload has a limit of its own: a slow one does not use up the time for the answer. */

@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "image/font.h"
 #include "server/cpus.h"
 #include "server/job.h"
 #include "server/metrics.h"
@@ -47,6 +48,7 @@ struct r2_service {
     struct r2_queue *queue;
     struct r2_metrics *metrics;
     struct r2_watch *watch; /* for clients that leave */
+    struct r2_font font;    /* of labels; empty: there is none here */
 
     pthread_mutex_t lock;
     struct r2_snapshot *current; /* counted; under the lock */

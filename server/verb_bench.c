@@ -88,11 +88,12 @@ static enum r2_status one_picture(const struct bench *bench, struct r2_runner *r
                                   struct r2_times *times, struct r2_error *err)
 {
     struct r2_answer answer = {0};
-    uint32_t size[2];
+    struct r2_image picture = {0};
     r2_times_init(times);
     if (bench->file.size) {
         R2_TRY(r2_picture_run(bench->task.settings, r2_buffer_view(&bench->file), true,
-                              &bench->task.work, runner, times, size, &answer, err));
+                              &bench->task.work, runner, times, &picture, &answer, err));
+        r2_image_finish(&picture);
     } else {
         R2_TRY(r2_model_run(&bench->task.work, runner, &bench->picture, &answer, err));
         times->ns[R2_STAGE_PREPROCESS] = (int64_t)answer.preprocess_ns;

@@ -3,13 +3,16 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "base/memory.h"
 #include "server/answer.h"
+#include "server/drawing.h"
 #include "server/task.h"
 #include "server/verbs.h"
 #include "server/worker.h"
 
 struct options {
     struct r2_texts heads;
+    char *draw;
 };
 
 static const struct r2_option own[] = {
@@ -18,27 +21,41 @@ static const struct r2_option own[] = {
      .flags = R2_OPTION_OPTIONAL,
      .metavar = "A,B",
      .help = "heads to run; all that the model has when not given"},
+    {.name = "draw",
+     R2_FIELD(TEXT, struct options, draw),
+     .flags = R2_OPTION_OPTIONAL,
+     .metavar = "FILE",
+     .help = "also draws the results on the one picture: FILE.png or FILE.jpg"},
 };
 
-static enum r2_status run_file(const struct r2_task *task, struct r2_runner *runner,
-                               const char *path, json_t **ret, struct r2_error *err)
+/* The results drawn on the picture, as a file. */
+static enum r2_status draw(const struct r2_answer *answer, struct r2_image *picture,
+                           const char *path, struct r2_error *err)
 {
-    struct r2_buffer file = {0};
-    struct r2_answer answer = {0};
+    R2_CLEANUP(r2_font_finish) struct r2_font font = {0};
+    R2_CLEANUP(r2_buffer_finish) struct r2_buffer file = {0};
+    R2_TRY(r2_font_open(NULL, &font, err));
+    R2_TRY(r2_drawing_make(answer, picture, &font, r2_drawing_type_of(path), &file, err));
+    return r2_file_write(path, r2_buffer_view(&file), err);
+}
+
+static enum r2_status run_file(const struct r2_task *task, struct r2_runner *runner,
+                               const char *path, const char *draw_path, json_t **ret,
+                               struct r2_error *err)
+{
+    R2_CLEANUP(r2_buffer_finish) struct r2_buffer file = {0};
+    R2_CLEANUP(r2_image_finish) struct r2_image picture = {0};
+    R2_CLEANUP(r2_answer_finish) struct r2_answer answer = {0};
     struct r2_times times;
-    uint32_t size[2];
     json_t *results;
     r2_times_init(&times);
     R2_TRY(r2_file_read(path, (size_t)task->settings->max_body, &file, err));
-    enum r2_status status = r2_picture_run(task->settings, r2_buffer_view(&file), true, &task->work,
-                                           runner, &times, size, &answer, err);
-    r2_buffer_finish(&file);
-    R2_TRY(status);
-    status = r2_answer_results(&task->work, &answer, task->work.heads != 0, &results, err);
-    r2_answer_finish(&answer);
-    R2_TRY(status);
-    json_t *image =
-        json_pack("{sI sI}", "width", (json_int_t)size[0], "height", (json_int_t)size[1]);
+    R2_TRY(r2_picture_run(task->settings, r2_buffer_view(&file), true, &task->work, runner, &times,
+                          &picture, &answer, err));
+    if (draw_path) R2_TRY(draw(&answer, &picture, draw_path, err));
+    R2_TRY(r2_answer_results(&task->work, &answer, task->work.heads != 0, &results, err));
+    json_t *image = json_pack("{sI sI}", "width", (json_int_t)picture.width, "height",
+                              (json_int_t)picture.height);
     json_object_set_new(results, "image", image);
     *ret = results;
     return R2_OK;
@@ -64,12 +81,13 @@ static bool print_line(const char *path, json_t *result, const struct r2_error *
 static int run_files(const struct r2_task *task, struct r2_runner *runner,
                      const struct r2_args *args)
 {
+    const struct options *options = args->own;
     size_t failed = 0;
     for (size_t i = 0; i < args->file_count; i++) {
         struct r2_error err;
         json_t *result = NULL;
         if (args->file_count > 1) r2_progress("picture", (double)i + 1, (double)args->file_count);
-        if (run_file(task, runner, args->files[i], &result, &err) != R2_OK) failed++;
+        if (run_file(task, runner, args->files[i], options->draw, &result, &err) != R2_OK) failed++;
         if (args->file_count > 1) r2_progress("", -1, 0);
         bool printed = print_line(args->files[i], result, &err);
         json_decref(result);
@@ -82,6 +100,22 @@ static int run_files(const struct r2_task *task, struct r2_runner *runner,
     return failed ? R2_EXIT_FAILED : R2_EXIT_OK;
 }
 
+static enum r2_status check_draw(const struct r2_args *args, const struct r2_task *task,
+                                 struct r2_error *err)
+{
+    const struct options *options = args->own;
+    if (!options->draw) return R2_OK;
+    if (!r2_drawing_type_of(options->draw))
+        return r2_fail(err, R2_INVALID, "option --draw: '%.200s' ends neither in .png nor in .jpg",
+                       options->draw);
+    if (args->file_count != 1)
+        return r2_fail(err, R2_INVALID, "option --draw: takes one picture, not %zu",
+                       args->file_count);
+    if (!r2_work_is_drawn(&task->work))
+        return r2_fail(err, R2_INVALID, "option --draw: no head gives what can be drawn");
+    return R2_OK;
+}
+
 static int run(const struct r2_args *args)
 {
     const struct options *options = args->own;
@@ -90,8 +124,8 @@ static int run(const struct r2_args *args)
     struct r2_runner *runner = NULL;
     if (r2_task_init(&task, args->settings, &options->heads, &err) != R2_OK)
         return r2_complain(&err);
-    int code = r2_runner_create(&runner, &err) == R2_OK ? run_files(&task, runner, args)
-                                                        : r2_complain(&err);
+    bool ready = check_draw(args, &task, &err) == R2_OK && r2_runner_create(&runner, &err) == R2_OK;
+    int code = ready ? run_files(&task, runner, args) : r2_complain(&err);
     r2_runner_destroy(runner);
     r2_task_finish(&task);
     return code;

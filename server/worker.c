@@ -33,22 +33,20 @@ static struct r2_decode_options decode_options(const struct r2_settings *setting
 
 enum r2_status r2_picture_run(const struct r2_settings *settings, struct r2_bytes file, bool orient,
                               const struct r2_work *work, struct r2_runner *runner,
-                              struct r2_times *times, uint32_t ret_size[2], struct r2_answer *ret,
-                              struct r2_error *err)
+                              struct r2_times *times, struct r2_image *ret_picture,
+                              struct r2_answer *ret, struct r2_error *err)
 {
-    struct r2_image picture = {0};
+    R2_CLEANUP(r2_image_finish) struct r2_image picture = {0};
     struct r2_decode_options options = decode_options(settings, orient);
     uint64_t start_ns = r2_clock_ns();
     R2_TRY(r2_picture_decode(file, &options, &picture, NULL, err));
     times->ns[R2_STAGE_DECODE] = (int64_t)(r2_clock_ns() - start_ns);
-    ret_size[0] = picture.width;
-    ret_size[1] = picture.height;
-    enum r2_status status = r2_model_run(work, runner, &picture, ret, err);
-    r2_image_finish(&picture);
-    if (status != R2_OK) return status;
+    R2_TRY(r2_model_run(work, runner, &picture, ret, err));
     times->ns[R2_STAGE_PREPROCESS] = (int64_t)ret->preprocess_ns;
     times->ns[R2_STAGE_BACKBONE] = (int64_t)ret->backbone_ns;
     times->ns[R2_STAGE_HEAD] = (int64_t)ret->head_ns;
+    *ret_picture = picture;
+    picture = (struct r2_image){0};
     return R2_OK;
 }
 
@@ -69,19 +67,19 @@ static enum r2_status compute(struct r2_service *service, struct r2_job *job,
                               struct r2_runner *runner, struct r2_error *err)
 {
     struct r2_answer answer = {0};
-    uint32_t size[2];
+    R2_CLEANUP(r2_image_finish) struct r2_image picture = {0};
     job->work.check = may_go_on;
     job->work.check_context = job;
     enum r2_status status = r2_picture_run(&job->snapshot->settings, job->picture, job->orient,
-                                           &job->work, runner, &job->times, size, &answer, err);
+                                           &job->work, runner, &job->times, &picture, &answer, err);
     if (job->times.ns[R2_STAGE_DECODE] < 0 && (status == R2_INVALID || status == R2_UNSUPPORTED))
         r2_metrics_decode_error(service->metrics, r2_format_detect(job->picture));
     R2_TRY(status);
-    job->width = size[0];
-    job->height = size[1];
+    job->width = picture.width;
+    job->height = picture.height;
     r2_metrics_computed(service->metrics, answer.trunk_passes, answer.plan_hits,
                         answer.plan_misses);
-    status = r2_answer_reply(job, &answer, err);
+    status = r2_answer_reply(job, &answer, &picture, &service->font, err);
     r2_answer_finish(&answer);
     return status;
 }

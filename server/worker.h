@@ -24,10 +24,11 @@ bool r2_crew_failed(struct r2_crew *crew, struct r2_error *ret);
 void r2_crew_stop(struct r2_crew *crew);
 
 /* One picture from its bytes to its results, as the workers, `run` and `bench` do it; `times` gets
-   the stages that were reached, ret_size width and height of the upright picture. */
+   the stages that were reached, ret_picture the upright picture. The caller finishes both results.
+ */
 enum r2_status r2_picture_run(const struct r2_settings *settings, struct r2_bytes file, bool orient,
                               const struct r2_work *work, struct r2_runner *runner,
-                              struct r2_times *times, uint32_t ret_size[2], struct r2_answer *ret,
-                              struct r2_error *err);
+                              struct r2_times *times, struct r2_image *ret_picture,
+                              struct r2_answer *ret, struct r2_error *err);
 
 #endif
