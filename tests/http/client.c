@@ -12,6 +12,7 @@
 #include <strings.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include <zlib.h>
 
 #include "base/bytes.h"
 #include "base/clock.h"
@@ -163,6 +164,25 @@ const char *r2_response_header(const struct r2_response *response, const char *n
         return value;
     }
     return NULL;
+}
+
+void r2_response_unzip(struct r2_response *response)
+{
+    enum { MOST = 1 << 20 };
+    z_stream stream = {0};
+    char *plain = calloc(MOST, 1);
+    cr_assert(plain && inflateInit2(&stream, 15 + 16) == Z_OK);
+    stream.next_in = (unsigned char *)response->body;
+    stream.avail_in = (uInt)response->body_size;
+    stream.next_out = (unsigned char *)plain;
+    stream.avail_out = MOST - 1;
+    cr_assert_eq(inflate(&stream, Z_FINISH), Z_STREAM_END);
+    cr_expect_eq(stream.avail_in, 0);
+    cr_expect_lt(response->body_size, stream.total_out);
+    free(response->body);
+    response->body = plain;
+    response->body_size = stream.total_out;
+    inflateEnd(&stream);
 }
 
 json_t *r2_response_json(const struct r2_response *response)

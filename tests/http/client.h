@@ -42,6 +42,9 @@ struct r2_response r2_client_get(uint16_t port, const char *target);
 /* Value of a header, to be used before the next call; NULL when it is not there. */
 const char *r2_response_header(const struct r2_response *response, const char *name);
 
+/* Unpacks a body in gzip, at most 1 MiB; fails the test when it is none. */
+void r2_response_unzip(struct r2_response *response);
+
 /* The body as JSON; fails the test when it is none. The caller decrefs. */
 json_t *r2_response_json(const struct r2_response *response);
 

@@ -82,13 +82,16 @@ static enum r2_status write_detector(const struct command *command, const struct
                                      struct r2_error *err)
 {
     char path[4096];
+    /* scores from near 0 to near 1, as a trained one has */
+    const struct test_factor factors[] = {{"roi_head.bbox_head.fc_cls.weight", 8}, {0}};
     const struct detector detector = {.arch = arch,
                                       .tap_count = R2_STAGES,
                                       .fpn_channels = 32,
                                       .rpn_channels = 32,
                                       .fc_channels = 32,
                                       .anchors = 3,
-                                      .classes = command->classes};
+                                      .classes = command->classes,
+                                      .factors = factors};
     if (snprintf(path, sizeof path, "%s/trunk.safetensors", command->dir) >= (int)sizeof path)
         return r2_fail(err, R2_INVALID, "the directory's name is too long");
     return detector_weights(path, &detector, err);

@@ -1,0 +1,169 @@
+/* Answers that are pictures: what they show, and who gets them. */
+#include <criterion/criterion.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "image/decode.h"
+#include "image/palette.h"
+#include "tests/http/client.h"
+#include "tests/http/daemon.h"
+
+enum { WIDTH = 200, HEIGHT = 150 };
+
+static struct r2_daemon daemon_of_test;
+static struct r2_buffer photo;
+
+static void start(const char *model_variable)
+{
+    const char *model = getenv(model_variable);
+    cr_assert_not_null(model);
+    daemon_of_test = r2_daemon_start((const char *[]){"--model", model, NULL});
+    photo = r2_sample_jpeg(WIDTH, HEIGHT);
+}
+
+static void stop(void)
+{
+    r2_buffer_finish(&photo);
+    cr_expect_eq(r2_daemon_stop(&daemon_of_test), 0);
+}
+
+static struct r2_response ask(const char *target, const char *headers)
+{
+    return r2_client_ask(daemon_of_test.port, "POST", target, headers, photo.data, photo.size);
+}
+
+static struct r2_image decode(struct r2_bytes file, enum r2_format format)
+{
+    const struct r2_decode_options options = {.limits = {1 << 20, 1 << 24}};
+    struct r2_image image = {0};
+    struct r2_error err;
+    cr_assert_eq(r2_format_detect(file), format);
+    cr_assert_eq(r2_picture_decode(file, &options, &image, NULL, &err), R2_OK, "%s", err.message);
+    cr_expect_eq(image.width, WIDTH);
+    cr_expect_eq(image.height, HEIGHT);
+    return image;
+}
+
+static struct r2_image picture(const char *target, const char *accept, enum r2_format format)
+{
+    char headers[128];
+    snprintf(headers, sizeof headers, "Accept: %s\r\n", accept);
+    struct r2_response response = ask(target, headers);
+    cr_assert_eq(response.status, 200, "%s", response.body);
+    cr_expect_str_eq(r2_response_header(&response, "Content-Type"),
+                     format == R2_FORMAT_PNG ? "image/png" : "image/jpeg");
+    cr_expect(strstr(r2_response_header(&response, "Vary"), "Accept"));
+    struct r2_image image =
+        decode((struct r2_bytes){(const uint8_t *)response.body, response.body_size}, format);
+    r2_response_finish(&response);
+    return image;
+}
+
+static const uint8_t *pixel(const struct r2_image *image, long x, long y)
+{
+    return image->pixels + (size_t)y * r2_image_stride(image) + (size_t)x * 3;
+}
+
+Test(pictures, the_best_box_is_outlined_in_the_colour_of_its_class)
+{
+    start("R2_TEST_DETECTOR");
+    struct r2_response response = ask("/detect?max=1", "");
+    json_t *answer = r2_response_json(&response);
+    const json_t *best = json_array_get(json_object_get(answer, "detections"), 0);
+    const json_t *box = json_object_get(best, "box");
+    cr_assert_eq(json_array_size(box), 4, "%s", response.body);
+    const struct r2_colour colour =
+        r2_colour_class((uint32_t)json_integer_value(json_object_get(best, "index")));
+    struct r2_image drawn = picture("/detect?max=1", "image/png", R2_FORMAT_PNG);
+    /* the lower right corner: the label is at the top */
+    const long x = lround(json_number_value(json_array_get(box, 2))) - 1;
+    const long y = lround(json_number_value(json_array_get(box, 3))) - 1;
+    const uint8_t *corner = pixel(&drawn, x, y);
+    cr_expect(corner[0] == colour.red && corner[1] == colour.green && corner[2] == colour.blue,
+              "%d %d %d at %ld, %ld", corner[0], corner[1], corner[2], x, y);
+    r2_image_finish(&drawn);
+    json_decref(answer);
+    r2_response_finish(&response);
+    stop();
+}
+
+Test(pictures, without_a_detection_the_photo_comes_back_as_it_was)
+{
+    start("R2_TEST_DETECTOR");
+    struct r2_image drawn = picture("/detect?min_score=1", "image/png", R2_FORMAT_PNG);
+    struct r2_image original = decode(r2_buffer_view(&photo), R2_FORMAT_JPEG);
+    const size_t size = HEIGHT * r2_image_stride(&original);
+    cr_expect_arr_eq(drawn.pixels, original.pixels, size);
+    r2_image_finish(&drawn);
+    drawn = picture("/analyze", "image/png", R2_FORMAT_PNG);
+    cr_expect(memcmp(drawn.pixels, original.pixels, size) != 0, "there are boxes on it");
+    r2_image_finish(&original);
+    r2_image_finish(&drawn);
+    stop();
+}
+
+Test(pictures, the_client_chooses_the_type)
+{
+    start("R2_TEST_DETECTOR");
+    static const struct {
+        const char *accept, *type;
+    } cases[] = {
+        {"*/*", "application/json"},
+        {"image/*", "image/jpeg"},
+        {"image/avif,image/webp,image/png,image/svg+xml,image/*;q=0.8,*/*;q=0.5", "image/png"},
+        {"application/json, image/png;q=0.9", "application/json"},
+        {"text/html,application/xhtml+xml,*/*;q=0.8", "application/json"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char headers[160];
+        snprintf(headers, sizeof headers, "Accept: %s\r\n", cases[i].accept);
+        struct r2_response response = ask("/detect", headers);
+        cr_expect_eq(response.status, 200);
+        cr_expect_str_eq(r2_response_header(&response, "Content-Type"), cases[i].type, "%s",
+                         cases[i].accept);
+        r2_response_finish(&response);
+    }
+    stop();
+}
+
+Test(pictures, what_cannot_be_drawn_is_refused)
+{
+    start("R2_TEST_MODEL");
+    static const char *const targets[] = {"/classify", "/embed", "/analyze"};
+    for (size_t i = 0; i < sizeof targets / sizeof *targets; i++) {
+        struct r2_response response = ask(targets[i], "Accept: image/png\r\n");
+        cr_expect_eq(response.status, 406, "%s", targets[i]);
+        cr_expect(strstr(response.body, "application/json"), "%s", response.body);
+        r2_response_finish(&response);
+    }
+    stop();
+}
+
+Test(pictures, run_draws_one)
+{
+    const char *model = getenv("R2_TEST_DETECTOR");
+    char in[] = "/tmp/r2_picture_XXXXXX", out[64], *error = NULL;
+    struct r2_error err;
+    struct r2_buffer file = {0}, sample = r2_sample_jpeg(WIDTH, HEIGHT);
+    int fd = mkstemp(in);
+    cr_assert(fd >= 0 && write(fd, sample.data, sample.size) == (ssize_t)sample.size);
+    close(fd);
+    snprintf(out, sizeof out, "%s.png", in);
+    cr_assert_eq(r2_program_call((const char *[]){"run", "--model", model, "--draw", out, in, NULL},
+                                 NULL, NULL),
+                 0);
+    cr_assert_eq(r2_file_read(out, 1 << 20, &file, &err), R2_OK, "%s", err.message);
+    struct r2_image drawn = decode(r2_buffer_view(&file), R2_FORMAT_PNG);
+    r2_image_finish(&drawn);
+    unlink(out);
+    cr_expect_neq(r2_program_call((const char *[]){"run", "--model", model, "--draw", in, in, NULL},
+                                  NULL, &error),
+                  0);
+    cr_expect(strstr(error, ".png"), "%s", error);
+    free(error);
+    unlink(in);
+    r2_buffer_finish(&file);
+    r2_buffer_finish(&sample);
+}
