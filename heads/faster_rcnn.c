@@ -89,6 +89,7 @@ static const struct r2_input_spec input = {
     .mode = R2_RESIZE_FIT,
     .size = {800, 1333},
     .filter = R2_FILTER_BILINEAR,
+    .like = R2_LIKE_OPENCV, /* mmdetection's, which trained the published weights */
     .pad_multiple = 32,
     .mean = {0.485f, 0.456f, 0.406f},
     .std = {0.229f, 0.224f, 0.225f},
