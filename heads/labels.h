@@ -9,8 +9,8 @@
 
 enum { R2_CLASSES_MAX = 65536 };
 
-/* Rows of the linear layer's weights [rows, features] that the official code calls `official`
-   ("fc.weight"). R2_NOT_FOUND; R2_INVALID when they are no such matrix, or more than
+/* Rows of the weights [rows, features], of a linear layer, or [rows, features, 1, 1], of a
+   convolution, that the official code calls `official` ("fc.weight"). R2_NOT_FOUND; R2_INVALID when they are no such matrix, or more than
    R2_CLASSES_MAX. */
 enum r2_status r2_head_count_rows(const struct r2_head_setup *setup, const char *official,
                                   uint32_t *ret, struct r2_error *err);
