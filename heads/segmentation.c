@@ -146,8 +146,9 @@ static enum r2_status add_polygons(const struct r2_segmentation *segmentation,
 {
     R2_CLEANUP(r2_polygons_finish) struct r2_polygons polygons = {0};
     R2_AUTOFREE json_t **holes = NULL;
-    R2_TRY(r2_polygons_find(segmentation->map, segmentation->width, segmentation->height, tolerance,
-                            &polygons, err));
+    if (r2_polygons_find(segmentation->map, segmentation->width, segmentation->height, tolerance,
+                         &polygons, err) != R2_OK)
+        return r2_fail_in(err, "parameter format: polygons");
     R2_TRY(r2_alloc(polygons.ring_count, sizeof(json_t *), "outlines", &holes, err));
     for (size_t i = 0; i < label_count(segmentation); i++)
         if (classes->by_label[i] && !set(classes->by_label[i], "polygons", json_array()))

@@ -149,3 +149,22 @@ Test(segmentation, the_background_is_not_drawn_over)
     r2_draw_destroy(draw);
     r2_result_finish(&result);
 }
+
+Test(segmentation, too_many_outlines_name_the_parameter)
+{
+    enum { SIDE = 1024 };
+    struct r2_error err = {0};
+    struct r2_result result = {0};
+    struct r2_segmentation from = with_background;
+    json_t *object = json_object();
+    from.format = R2_SEGMENTATION_POLYGONS;
+    from.width = from.height = SIDE;
+    from.map = malloc(SIDE * SIDE);
+    cr_assert(from.map);
+    for (size_t i = 0; i < SIDE * SIDE; i++) from.map[i] = (i ^ i / SIDE) & 1;
+    ASSERT_OK(r2_segmentation_create(&from, &result, &err), err);
+    EXPECT_FAIL(result.kind->to_json(result.data, object, &err), err, R2_INVALID,
+                "parameter format: polygons: the outlines have over 262144 points");
+    r2_result_finish(&result);
+    json_decref(object);
+}
