@@ -1,6 +1,5 @@
 #include "heads/label_map.h"
 
-#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,10 +10,6 @@
 /* The picture is worked on in tiles of TILE columns and as many rows, at most BAND, as read the
    same source rows. */
 enum { TAPS = 3, TILE = 32, BAND = 32, MAX_CLASSES = 256, MAX_RIVALS = 4 };
-
-/* What f32 can get wrong of a weighted mean, relative to the largest logit, with room. A class that
-   is ahead by more in all source cells of a pixel wins there, computed or not. */
-static const float safe = 1e-5f;
 
 /* --- which source cells make a pixel --- */
 
@@ -140,38 +135,26 @@ static enum r2_status tiles_init(struct tiles *tiles, const struct axis *x, stru
 
 /* --- the source cells --- */
 
-/* The best class of a cell, and by how much it is ahead. */
-struct leader {
-    float lead;
-    uint16_t label;
-};
-
 struct source {
     struct r2_output_view logits;
-    struct leader *leaders; /* [height, width] */
-    float margin;           /* a lead above this is safe */
+    uint8_t *leaders; /* [height, width]: the best class of each cell */
 };
 
-/* False when a logit is not finite. */
-static bool find_leader(const float *logits, size_t classes, struct leader *ret, float *largest)
+static void source_finish(struct source *source)
 {
-    float best = -INFINITY, second = -INFINITY, most = *largest;
-    size_t label = 0;
+    free(source->leaders);
+}
+
+/* False when a logit is not finite. */
+static bool find_leader(const float *logits, size_t classes, uint8_t *ret)
+{
+    size_t best = 0;
     bool finite = true;
     for (size_t c = 0; c < classes; c++) {
-        const float logit = logits[c], size = fabsf(logit);
-        finite &= size <= FLT_MAX;
-        if (size > most) most = size;
-        if (logit > best) {
-            second = best;
-            best = logit;
-            label = c;
-        } else if (logit > second) {
-            second = logit;
-        }
+        finite &= isfinite(logits[c]) != 0;
+        if (logits[c] > logits[best]) best = c;
     }
-    *largest = most;
-    *ret = (struct leader){best - second, (uint16_t)label};
+    *ret = (uint8_t)best;
     return finite;
 }
 
@@ -179,13 +162,10 @@ static enum r2_status source_init(struct source *source, struct r2_error *err)
 {
     const struct r2_output_view *logits = &source->logits;
     const size_t cells = (size_t)logits->height * logits->width;
-    float largest = 0;
-    R2_TRY(r2_alloc(cells, sizeof *source->leaders, "leading classes", &source->leaders, err));
+    R2_TRY(r2_alloc(cells, 1, "leading classes", &source->leaders, err));
     for (size_t i = 0; i < cells; i++)
-        if (!find_leader(logits->data + i * logits->pitch, logits->channels, &source->leaders[i],
-                         &largest))
+        if (!find_leader(logits->data + i * logits->pitch, logits->channels, &source->leaders[i]))
             return r2_fail(err, R2_INTERNAL, "the logits of cell %zu are not finite", i);
-    source->margin = safe * largest;
     return R2_OK;
 }
 
@@ -204,34 +184,31 @@ static const float *patch_cell(const struct patch *patch, size_t row, size_t col
            ((patch->row + row) * logits->width + patch->column + column) * logits->pitch;
 }
 
-static const struct leader *patch_leaders(const struct patch *patch, size_t row)
+static const uint8_t *patch_leaders(const struct patch *patch, size_t row)
 {
     return patch->source->leaders + (patch->row + row) * patch->source->logits.width +
            patch->column;
 }
 
-/* Leaders of the patch, each once: all, when there are at most MAX_RIVALS of them. True when there
-   is one alone, safely ahead everywhere. */
-static bool find_rivals(const struct patch *patch, uint16_t *ret, size_t *ret_count)
+/* Leaders of the patch, each once: all, when there are fewer than MAX_RIVALS. */
+static size_t find_rivals(const struct patch *patch, uint8_t *ret)
 {
     size_t count = 0;
-    bool safely = true;
     for (size_t j = 0; j < patch->rows; j++) {
-        const struct leader *leaders = patch_leaders(patch, j);
+        const uint8_t *leaders = patch_leaders(patch, j);
         for (size_t k = 0; k < patch->columns; k++) {
             size_t i = 0;
-            safely &= leaders[k].lead > patch->source->margin;
-            while (i < count && ret[i] != leaders[k].label) i++;
-            if (i == count && count < MAX_RIVALS) ret[count++] = leaders[k].label;
+            while (i < count && ret[i] != leaders[k]) i++;
+            if (i == count && count < MAX_RIVALS) ret[count++] = leaders[k];
         }
     }
-    *ret_count = count;
-    return count == 1 && safely;
+    return count;
 }
 
-/* The classes that no rival beats safely in all cells; ascending. */
-R2_VECTOR_CLONES static size_t find_candidates(const struct patch *patch, const uint16_t *rivals,
-                                               size_t rival_count, uint16_t *ret)
+/* The classes that no rival beats in all cells; ascending. A pixel is a mean of cells: what is behind
+   in all of them is behind in it. */
+R2_VECTOR_CLONES static size_t find_candidates(const struct patch *patch, const uint8_t *rivals,
+                                               size_t rival_count, uint8_t *ret)
 {
     const size_t classes = patch->source->logits.channels;
     float least[MAX_CLASSES], most[MAX_CLASSES]; /* of what a class is above a rival */
@@ -248,7 +225,7 @@ R2_VECTOR_CLONES static size_t find_candidates(const struct patch *patch, const 
         for (size_t c = 0; c < classes; c++) least[c] = least[c] < most[c] ? least[c] : most[c];
     }
     for (size_t c = 0; c < classes; c++)
-        if (least[c] >= -patch->source->margin) ret[count++] = (uint16_t)c;
+        if (least[c] >= 0) ret[count++] = (uint8_t)c;
     return count;
 }
 
@@ -298,10 +275,10 @@ static void fill_block(const struct patch *patch, const struct block *block,
                        const struct axis *rows, const float (*columns)[TILE], uint8_t first,
                        uint8_t *dst, size_t stride)
 {
-    uint16_t rivals[MAX_RIVALS], candidates[MAX_CLASSES];
-    size_t rival_count;
+    uint8_t rivals[MAX_RIVALS], candidates[MAX_CLASSES];
+    const size_t rival_count = find_rivals(patch, rivals);
     dst += block->y * stride + block->x;
-    if (find_rivals(patch, rivals, &rival_count)) {
+    if (rival_count == 1) {
         for (size_t y = 0; y < block->height; y++)
             memset(dst + y * stride, first + rivals[0], block->width);
         return;
@@ -373,8 +350,7 @@ enum r2_status r2_label_map_make(const struct r2_output_view *logits,
     R2_CLEANUP(axis_finish) struct axis x = {0};
     R2_CLEANUP(axis_finish) struct axis y = {0};
     R2_CLEANUP(tiles_finish) struct tiles tiles = {0};
-    R2_AUTOFREE struct leader *leaders = NULL;
-    struct source source = {.logits = *logits};
+    R2_CLEANUP(source_finish) struct source source = {.logits = *logits};
     const struct side across = {geometry->picture_width,
                                 resized_size(geometry->scale_x, geometry->picture_width),
                                 geometry->network_width, logits->width, lround(geometry->offset_x)};
@@ -385,9 +361,7 @@ enum r2_status r2_label_map_make(const struct r2_output_view *logits,
     R2_TRY(axis_init(&x, &across, rule->align_corners, err));
     R2_TRY(axis_init(&y, &down, rule->align_corners, err));
     R2_TRY(tiles_init(&tiles, &x, err));
-    const enum r2_status status = source_init(&source, err);
-    leaders = source.leaders;
-    R2_TRY(status);
+    R2_TRY(source_init(&source, err));
     fill_map(&source, &x, &tiles, &y, rule->first, ret);
     return R2_OK;
 }
