@@ -79,6 +79,7 @@ static const struct r2_input_spec input = {
     .mode = R2_RESIZE_FIT,
     .size = {512, 2048},
     .filter = R2_FILTER_BILINEAR,
+    .like = R2_LIKE_OPENCV,
     .mean = {0.485f, 0.456f, 0.406f},
     .std = {0.229f, 0.224f, 0.225f},
 };
@@ -89,9 +90,11 @@ static enum r2_status deeplab_init(void *self, const struct r2_head_setup *setup
                                    struct r2_error *err)
 {
     struct deeplab *deeplab = self;
+    const struct r2_tensor_entry *weight = NULL;
     if (deeplab->fuse_kernel == 2)
         return r2_fail(err, R2_INVALID, "key 'fuse_kernel': 2 is neither 1 nor 3");
-    R2_TRY(r2_head_count_rows(setup, "decode_head.conv_seg.weight", &deeplab->classes, err));
+    R2_TRY(r2_head_find_rows(setup, "decode_head.conv_seg.weight", &weight, err));
+    deeplab->classes = (uint32_t)weight->dims[0];
     R2_TRY(r2_segmentation_check(deeplab->background, deeplab->classes, err));
     return r2_head_read_labels(setup, deeplab->labels_path, deeplab->classes, &deeplab->labels,
                                err);

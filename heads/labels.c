@@ -2,8 +2,8 @@
 
 #include "base/memory.h"
 
-enum r2_status r2_head_count_rows(const struct r2_head_setup *setup, const char *official,
-                                  uint32_t *ret, struct r2_error *err)
+enum r2_status r2_head_find_rows(const struct r2_head_setup *setup, const char *official,
+                                 const struct r2_tensor_entry **ret, struct r2_error *err)
 {
     char name[R2_NAME_SIZE];
     R2_TRY(r2_naming_apply(setup->naming, official, name, err));
@@ -14,7 +14,7 @@ enum r2_status r2_head_count_rows(const struct r2_head_setup *setup, const char 
     if (!flat || weight->dims[0] < 1 || weight->dims[0] > R2_CLASSES_MAX)
         return r2_fail(err, R2_INVALID, "tensor '%s' is not [classes 1..%d, features]", name,
                        R2_CLASSES_MAX);
-    *ret = (uint32_t)weight->dims[0];
+    *ret = weight;
     return R2_OK;
 }
 
@@ -34,6 +34,12 @@ enum r2_status r2_head_read_labels(const struct r2_head_setup *setup, const char
     }
     *ret = labels;
     return R2_OK;
+}
+
+json_t *r2_label_json(const struct r2_labels *labels, size_t index)
+{
+    return labels && index < labels->count ? json_string(labels->names[index])
+                                           : json_sprintf("%zu", index);
 }
 
 enum r2_status r2_head_describe_labels(const struct r2_labels *labels, uint32_t classes,

@@ -9,15 +9,18 @@
 
 enum { R2_CLASSES_MAX = 65536 };
 
-/* Rows of the weights [rows, features], of a linear layer, or [rows, features, 1, 1], of a
-   convolution, that the official code calls `official` ("fc.weight"). R2_NOT_FOUND; R2_INVALID when they are no such matrix, or more than
-   R2_CLASSES_MAX. */
-enum r2_status r2_head_count_rows(const struct r2_head_setup *setup, const char *official,
-                                  uint32_t *ret, struct r2_error *err);
+/* The weights [rows, features] of a linear layer, or [rows, features, 1, 1] of a convolution, that
+   the official code calls `official` ("fc.weight"); borrowed from the model. R2_NOT_FOUND; R2_INVALID
+   when they are no such matrix, or have more than R2_CLASSES_MAX rows. */
+enum r2_status r2_head_find_rows(const struct r2_head_setup *setup, const char *official,
+                                 const struct r2_tensor_entry **ret, struct r2_error *err);
 
 /* Reads the labels file of a head with `classes` classes. A NULL path is no labels. */
 enum r2_status r2_head_read_labels(const struct r2_head_setup *setup, const char *path,
                                    uint32_t classes, struct r2_labels *ret, struct r2_error *err);
+
+/* The name of a class, or its number where there are no names; NULL without memory. */
+json_t *r2_label_json(const struct r2_labels *labels, size_t index);
 
 /* Adds "labels" and "classes" to what GET /models says. */
 enum r2_status r2_head_describe_labels(const struct r2_labels *labels, uint32_t classes,

@@ -20,7 +20,7 @@ struct r2_result_kind {
     enum r2_status (*to_json)(const void *data, json_t *object, struct r2_error *err);
 
     /* Draws the result on the picture that it was found in; NULL: there is nothing to see. */
-    void (*draw)(const void *data, struct r2_draw *draw);
+    enum r2_status (*draw)(const void *data, struct r2_draw *draw, struct r2_error *err);
 
     /* Appends a PNG that is the result itself, where a client asks one head for a PNG; NULL: it gets
        the drawing. */

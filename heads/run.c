@@ -40,12 +40,14 @@ void r2_answer_finish(struct r2_answer *answer)
     *answer = (struct r2_answer){0};
 }
 
-void r2_answer_draw(const struct r2_answer *answer, struct r2_draw *draw)
+enum r2_status r2_answer_draw(const struct r2_answer *answer, struct r2_draw *draw,
+                              struct r2_error *err)
 {
     for (size_t i = 0; i < R2_MODEL_MAX_HEADS; i++) {
         const struct r2_result *result = &answer->results[i];
-        if (result->kind && result->kind->draw) result->kind->draw(result->data, draw);
+        if (result->kind && result->kind->draw) R2_TRY(result->kind->draw(result->data, draw, err));
     }
+    return R2_OK;
 }
 
 static enum r2_status take_embedding(const struct r2_session *session, struct r2_answer *answer,
@@ -175,6 +177,13 @@ struct r2_extent r2_model_typical(const struct r2_model *model, uint32_t pass)
                                                       : input->size[1]};
     default: return (struct r2_extent){224, 224};
     }
+}
+
+struct r2_extent r2_model_largest(const struct r2_model *model, uint32_t pass)
+{
+    const struct r2_input_spec *input = &model->passes[pass].input;
+    if (input->mode == R2_RESIZE_FIT) return (struct r2_extent){input->size[0], input->size[1]};
+    return r2_model_typical(model, pass);
 }
 
 static enum r2_status warm_work(struct r2_work *work, struct r2_runner *runner,

@@ -5,6 +5,7 @@
 #include "base/base64.h"
 #include "base/memory.h"
 #include "heads/label_map.h"
+#include "heads/labels.h"
 #include "heads/polygons.h"
 #include "heads/rle.h"
 #include "image/draw.h"
@@ -61,12 +62,9 @@ static bool set(json_t *object, const char *key, json_t *value)
 static json_t *class_to_json(const struct r2_segmentation *segmentation, size_t label,
                              uint64_t pixels)
 {
-    const struct r2_labels *labels = segmentation->labels;
     const size_t index = label - r2_segmentation_first(segmentation->background);
-    json_t *name = labels && index < labels->count ? json_string(labels->names[index])
-                                                   : json_sprintf("%zu", index);
-    return json_pack("{s:o, s:I, s:I, s:f}", "label", name, "index", (json_int_t)index, "pixels",
-                     (json_int_t)pixels, "fraction",
+    return json_pack("{s:o, s:I, s:I, s:f}", "label", r2_label_json(segmentation->labels, index),
+                     "index", (json_int_t)index, "pixels", (json_int_t)pixels, "fraction",
                      (double)pixels / ((double)segmentation->width * segmentation->height));
 }
 
@@ -197,12 +195,15 @@ static enum r2_status segmentation_to_json(const void *data, json_t *object, str
 
 /* --- pictures --- */
 
-static void segmentation_draw(const void *data, struct r2_draw *draw)
+static enum r2_status segmentation_draw(const void *data, struct r2_draw *draw,
+                                        struct r2_error *err)
 {
     const struct r2_segmentation *segmentation = data;
     struct r2_colour colours[R2_SEGMENTATION_LABELS];
+    (void)err;
     fill_colours(segmentation, colours);
     r2_draw_mask(draw, segmentation->map, colours, label_count(segmentation));
+    return R2_OK;
 }
 
 const struct r2_result_kind r2_segmentation_kind = {.name = "segmentation",

@@ -140,7 +140,7 @@ Test(segmentation, the_background_is_not_drawn_over)
     memset(pixels, 100, sizeof pixels);
     struct r2_result result = make(with_background, map);
     ASSERT_OK(r2_draw_begin(&image, NULL, &draw, &err), err);
-    result.kind->draw(result.data, draw);
+    ASSERT_OK(result.kind->draw(result.data, draw, &err), err);
     ASSERT_OK(r2_draw_end(draw, &err), err);
     for (size_t i = 0; i < PIXELS; i++) {
         const bool same = pixels[3 * i] == 100 && pixels[3 * i + 1] == 100;
