@@ -9,7 +9,9 @@ enum r2_status r2_head_find_rows(const struct r2_head_setup *setup, const char *
     R2_TRY(r2_naming_apply(setup->naming, official, name, err));
     const struct r2_tensor_entry *weight = r2_weights_find(setup->weights, name);
     if (!weight) return r2_weights_missing(setup->weights, name, err);
-    if (weight->rank != 2 || weight->dims[0] < 1 || weight->dims[0] > R2_CLASSES_MAX)
+    const bool flat =
+        weight->rank == 2 || (weight->rank == 4 && weight->dims[2] == 1 && weight->dims[3] == 1);
+    if (!flat || weight->dims[0] < 1 || weight->dims[0] > R2_CLASSES_MAX)
         return r2_fail(err, R2_INVALID, "tensor '%s' is not [classes 1..%d, features]", name,
                        R2_CLASSES_MAX);
     *ret = weight;

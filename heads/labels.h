@@ -9,9 +9,9 @@
 
 enum { R2_CLASSES_MAX = 65536 };
 
-/* The linear layer's weights [rows, features] that the official code calls `official`
-   ("fc.weight"); borrowed from the model. R2_NOT_FOUND; R2_INVALID when they are no such matrix, or
-   have more than R2_CLASSES_MAX rows. */
+/* The weights [rows, features] of a linear layer, or [rows, features, 1, 1] of a convolution, that
+   the official code calls `official` ("fc.weight"); borrowed from the model. R2_NOT_FOUND; R2_INVALID
+   when they are no such matrix, or have more than R2_CLASSES_MAX rows. */
 enum r2_status r2_head_find_rows(const struct r2_head_setup *setup, const char *official,
                                  const struct r2_tensor_entry **ret, struct r2_error *err);
 
