@@ -136,6 +136,10 @@ static enum r2_status faster_rcnn_init(void *self, const struct r2_head_setup *s
 {
     struct faster_rcnn *rcnn = self;
     const struct r2_tensor_entry *weight = NULL;
+    if (setup->arch->output_stride != 32)
+        return r2_fail(err, R2_INVALID,
+                       "the pyramid needs a trunk of output_stride 32, this one has %u",
+                       setup->arch->output_stride);
     R2_TRY(find_taps(rcnn, err));
     make_anchors(rcnn);
     R2_TRY(r2_head_find_rows(setup, "roi_head.bbox_head.fc_cls.weight", &weight, err));
