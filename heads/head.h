@@ -51,13 +51,14 @@ struct r2_head_run {
     struct r2_head_outputs outputs;     /* of its nodes on the taps */
     const struct r2_geometry *geometry; /* of the trunk's input */
     const void *params;                 /* of the request; NULL when the type has none */
+    const struct r2_result *needed;     /* of the head that it needs; NULL when it needs none */
     void *state;                        /* what `gather` made; NULL for a head without regions */
 };
 
 /* A second network, over regions of what the first one computed. The model runs it in batches and
    leaves the outputs on the taps alone meanwhile. */
 struct r2_head_regions {
-    struct r2_extent window; /* height and width of a region */
+    struct r2_extent (*window)(const void *self); /* height and width of a region */
 
     /* Adds the network to an empty graph: an input of some channels, named outputs. */
     void (*build)(const void *self, struct r2_graph *graph);
@@ -109,6 +110,13 @@ struct r2_head_type {
 
     /* Defaults of the request parameters that the model decides (top_k); may be NULL. */
     void (*default_params)(const void *self, void *params);
+
+    /* The task of the head whose result it reads; NULL: none. With params, for that request; without,
+       for any. Itself NULL: never. The model runs that head first, asked or not, and gives its input
+       to this one where model.json has no other. */
+    const char *(*needs)(const void *self, const void *params);
+    const struct r2_result_kind *takes; /* what that result must be */
+    const struct r2_result_kind *gives; /* its own result, for heads that need it; NULL: not said */
 
     /* Adds the head's nodes to the taps and names its outputs by r2_head_add_output. */
     void (*build)(const void *self, struct r2_graph *graph, const struct r2_taps *taps,

@@ -2,18 +2,30 @@
 
 #include "base/memory.h"
 
-enum r2_status r2_head_count_rows(const struct r2_head_setup *setup, const char *official,
-                                  uint32_t *ret, struct r2_error *err)
+static enum r2_status count(const struct r2_head_setup *setup, const char *official, unsigned rank,
+                            const char *rest, uint32_t *ret, struct r2_error *err)
 {
     char name[R2_NAME_SIZE];
     R2_TRY(r2_naming_apply(setup->naming, official, name, err));
     const struct r2_tensor_entry *weight = r2_weights_find(setup->weights, name);
     if (!weight) return r2_weights_missing(setup->weights, name, err);
-    if (weight->rank != 2 || weight->dims[0] < 1 || weight->dims[0] > R2_CLASSES_MAX)
-        return r2_fail(err, R2_INVALID, "tensor '%s' is not [classes 1..%d, features]", name,
-                       R2_CLASSES_MAX);
+    if (weight->rank != rank || weight->dims[0] < 1 || weight->dims[0] > R2_CLASSES_MAX)
+        return r2_fail(err, R2_INVALID, "tensor '%s' is not [classes 1..%d, %s]", name,
+                       R2_CLASSES_MAX, rest);
     *ret = (uint32_t)weight->dims[0];
     return R2_OK;
+}
+
+enum r2_status r2_head_count_rows(const struct r2_head_setup *setup, const char *official,
+                                  uint32_t *ret, struct r2_error *err)
+{
+    return count(setup, official, 2, "features", ret, err);
+}
+
+enum r2_status r2_head_count_maps(const struct r2_head_setup *setup, const char *official,
+                                  uint32_t *ret, struct r2_error *err)
+{
+    return count(setup, official, 4, "channels, k, k", ret, err);
 }
 
 enum r2_status r2_head_read_labels(const struct r2_head_setup *setup, const char *path,

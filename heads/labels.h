@@ -15,6 +15,10 @@ enum { R2_CLASSES_MAX = 65536 };
 enum r2_status r2_head_count_rows(const struct r2_head_setup *setup, const char *official,
                                   uint32_t *ret, struct r2_error *err);
 
+/* The same for a convolution's weights [rows, channels, k, k]. */
+enum r2_status r2_head_count_maps(const struct r2_head_setup *setup, const char *official,
+                                  uint32_t *ret, struct r2_error *err);
+
 /* Reads the labels file of a head with `classes` classes. A NULL path is no labels. */
 enum r2_status r2_head_read_labels(const struct r2_head_setup *setup, const char *path,
                                    uint32_t classes, struct r2_labels *ret, struct r2_error *err);

@@ -82,13 +82,17 @@ static enum r2_status load_head(struct r2_model *model, const struct r2_model_he
     return status == R2_OK ? R2_OK : r2_fail_in(err, "heads.%s", from->task);
 }
 
-/* Heads with equal inputs share a pass. */
+/* Heads with equal inputs share a pass, but none is in one before that of the head it needs. */
 static void make_passes(struct r2_model *model)
 {
     int classify = r2_model_find_task(model, "classify");
-    for (size_t i = 0; i < model->head_count; i++) {
+    for (size_t k = 0; k < model->head_count; k++) {
+        const uint32_t i = model->order[k];
         struct r2_model_part *part = &model->heads[i];
-        uint32_t pass = 0;
+        const struct r2_model_part *needed = part->needs < 0 ? NULL : &model->heads[part->needs];
+        const struct r2_head *head = part->self;
+        uint32_t pass = needed ? needed->pass : 0;
+        if (needed && !head->input) part->input = needed->input;
         while (pass < model->pass_count &&
                !r2_input_spec_equal(&model->passes[pass].input, &part->input))
             pass++;
@@ -180,6 +184,7 @@ static enum r2_status load(struct r2_model *model, const char *dir,
     R2_TRY(load_backbone(model, err));
     for (size_t i = 0; i < model->file.head_count; i++)
         R2_TRY(load_head(model, &model->file.heads[i], err));
+    R2_TRY(r2_needs_resolve(model, err));
     make_passes(model);
     R2_TRY(bind_params(model, err));
     return r2_plan_cache_create(options->plan_cache, make_plan, model, &model->plans, err);

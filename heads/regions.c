@@ -26,9 +26,10 @@ enum r2_status r2_regions_plan(const struct r2_model *model, uint32_t i, uint32_
                                unsigned threads, struct r2_plan **ret, bool *ret_hit,
                                struct r2_error *err)
 {
+    const struct r2_model_part *part = &model->heads[i];
     const struct r2_plan_key key = {.heads = UINT32_C(1) << i,
                                     .stage = 1,
-                                    .shape = {model->heads[i].type->regions->window, batch},
+                                    .shape = {part->type->regions->window(part->self), batch},
                                     .threads = threads};
     return r2_plan_cache_get(model->plans, &key, ret, ret_hit, err);
 }

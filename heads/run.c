@@ -73,6 +73,8 @@ static enum r2_status decode_head(const struct r2_work *work, uint32_t i,
     struct r2_head_run run = {.outputs = {runner->session, part->prefix},
                               .geometry = geometry,
                               .params = work->params[i]};
+    const int needs = r2_needs_of(work, i);
+    if (needs >= 0) run.needed = &answer->results[needs];
     enum r2_status status = R2_OK;
     if (regions) status = regions_session(runner, err);
     if (regions && status == R2_OK)
@@ -86,9 +88,11 @@ static enum r2_status decode_heads(const struct r2_work *work, uint32_t heads,
                                    const struct r2_geometry *geometry, struct r2_runner *runner,
                                    struct r2_answer *answer, struct r2_error *err)
 {
-    for (uint32_t i = 0; i < work->model->head_count; i++)
+    for (size_t k = 0; k < work->model->head_count; k++) {
+        const uint32_t i = work->model->order[k];
         if (heads >> i & 1 && decode_head(work, i, geometry, runner, answer, err) != R2_OK)
             return r2_fail_in(err, "head '%s'", work->model->heads[i].task);
+    }
     return R2_OK;
 }
 
@@ -148,9 +152,10 @@ enum r2_status r2_model_run(const struct r2_work *work, struct r2_runner *runner
                             const struct r2_image *picture, struct r2_answer *ret,
                             struct r2_error *err)
 {
+    const uint32_t needed = r2_needs_close(work);
     struct r2_answer answer = {0};
     for (uint32_t pass = 0; pass < work->model->pass_count; pass++) {
-        uint32_t heads = work->heads & work->model->passes[pass].heads;
+        uint32_t heads = needed & work->model->passes[pass].heads;
         if (work->embed && pass == work->model->embed_pass) heads |= R2_PLAN_EMBED;
         if (!heads) continue;
         if (run_pass(work, pass, heads, picture, runner, &answer, err) != R2_OK) {
@@ -158,6 +163,8 @@ enum r2_status r2_model_run(const struct r2_work *work, struct r2_runner *runner
             return err->status;
         }
     }
+    for (uint32_t i = 0; i < work->model->head_count; i++)
+        if (!(work->heads >> i & 1)) r2_result_finish(&answer.results[i]);
     *ret = answer;
     return R2_OK;
 }
