@@ -60,7 +60,8 @@ const struct r2_input_spec *r2_model_input(const struct r2_model *model, size_t 
 enum r2_status r2_model_describe(const struct r2_model *model, json_t **ret, struct r2_error *err);
 
 /* Adds to the report of `check` and `info`: passes, shapes, parameters, MACs, implementations,
-   memory; compiles the plans that a square picture of the default input needs. New reference. */
+   memory; compiles the plans that the largest input needs, a square one where there is no largest. New
+   reference. */
 enum r2_status r2_model_report(struct r2_model *model, unsigned threads, json_t **ret,
                                struct r2_error *err);
 

@@ -98,7 +98,10 @@ uint32_t r2_needs_close(const struct r2_work *work);
 /* Asks work->check. */
 enum r2_status r2_work_may_go_on(const struct r2_work *work, struct r2_error *err);
 
-/* A picture size for warm-up and reports: what the pass takes without much scaling. */
+/* A picture size for warm-up: what the pass takes without much scaling. */
 struct r2_extent r2_model_typical(const struct r2_model *model, uint32_t pass);
+
+/* The same for reports, with the largest input where the pass has one. */
+struct r2_extent r2_model_largest(const struct r2_model *model, uint32_t pass);
 
 #endif

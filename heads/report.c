@@ -61,7 +61,7 @@ static enum r2_status report_pass(const struct r2_model *model, uint32_t pass, u
 {
     const struct r2_model_pass *each = &model->passes[pass];
     uint32_t heads = each->heads | (pass == model->embed_pass ? R2_PLAN_EMBED : 0);
-    struct r2_extent picture = r2_model_typical(model, pass);
+    struct r2_extent picture = r2_model_largest(model, pass);
     struct r2_input_shape shape = {0};
     struct r2_plan *plan = NULL;
     bool hit;

@@ -184,6 +184,13 @@ struct r2_extent r2_model_typical(const struct r2_model *model, uint32_t pass)
     }
 }
 
+struct r2_extent r2_model_largest(const struct r2_model *model, uint32_t pass)
+{
+    const struct r2_input_spec *input = &model->passes[pass].input;
+    if (input->mode == R2_RESIZE_FIT) return (struct r2_extent){input->size[0], input->size[1]};
+    return r2_model_typical(model, pass);
+}
+
 static enum r2_status warm_work(struct r2_work *work, struct r2_runner *runner,
                                 struct r2_error *err)
 {

@@ -3,12 +3,32 @@
 #include "heads/model.h"
 #include "server/service.h"
 #include "server/verbs.h"
+#include "server/worker.h"
 
 static json_t *shares_json(const struct r2_cpus *cpus, const struct r2_shares *shares)
 {
     return json_pack("{si sf si si si si}", "affinity", (int)cpus->affinity, "quota", cpus->quota,
                      "usable", (int)cpus->usable, "workers", (int)shares->workers, "threads",
                      (int)shares->threads, "threads_alone", (int)shares->threads_alone);
+}
+
+static json_int_t bytes(const json_t *model, const char *key)
+{
+    return json_integer_value(json_object_get(json_object_get(model, "memory"), key));
+}
+
+/* What the process may come to, when every worker has the largest picture at once. Bodies that wait
+   come on top, and while a model is loaded anew its second copy. */
+static json_t *memory_json(const struct r2_settings *settings, const struct r2_shares *shares,
+                           const json_t *model)
+{
+    const json_int_t pictures = (json_int_t)r2_picture_memory(settings);
+    const json_int_t arenas = bytes(model, "arena_bytes_per_worker");
+    const json_int_t most = bytes(model, "weights_mapped_bytes") +
+                            bytes(model, "weights_packed_bytes") + settings->plan_cache +
+                            (json_int_t)shares->workers * (arenas + pictures);
+    return json_pack("{sI sI sI}", "picture_bytes_per_worker", pictures, "arena_bytes_per_worker",
+                     arenas, "most_bytes", most);
 }
 
 static enum r2_status report(const struct r2_settings *settings, const struct r2_shares *shares,
@@ -35,8 +55,9 @@ static int check(const struct r2_args *args)
         json_decref(settings);
         return r2_complain(&err);
     }
-    return r2_print_json(json_pack("{so so so*}", "settings", settings, "cpus",
-                                   shares_json(&cpus, &shares), "model", model));
+    json_t *memory = model ? memory_json(args->settings, &shares, model) : NULL;
+    return r2_print_json(json_pack("{so so so* so*}", "settings", settings, "cpus",
+                                   shares_json(&cpus, &shares), "model", model, "memory", memory));
 }
 
 const struct r2_verb r2_verb_check = {

@@ -19,16 +19,24 @@ struct r2_crew {
     struct r2_error failure;
 };
 
-/* Beside the 3 bytes of a pixel, a progressive JPEG keeps 6 of coefficients, a 16-bit PNG 8. */
-enum { DECODE_BYTES_PER_PIXEL = 12 };
+/* Bytes a pixel. Beside the 3 of the picture, a progressive JPEG keeps 6 of coefficients, a 16-bit
+   PNG 8. A drawing has 3 of the picture, 4 of its canvas, and the file, which is hardly ever more
+   than the pixels. */
+enum { DECODE_BYTES = 12, DRAW_BYTES = 10 };
 
 static struct r2_decode_options decode_options(const struct r2_settings *settings, bool orient)
 {
     return (struct r2_decode_options){
         .limits = {.max_pixels = (uint64_t)settings->max_pixels,
-                   .max_memory = (size_t)settings->max_pixels * DECODE_BYTES_PER_PIXEL + (1 << 20)},
+                   .max_memory = (size_t)settings->max_pixels * DECODE_BYTES + (1 << 20)},
         .orient = orient,
     };
+}
+
+size_t r2_picture_memory(const struct r2_settings *settings)
+{
+    enum { MOST = DECODE_BYTES > DRAW_BYTES ? DECODE_BYTES : DRAW_BYTES };
+    return (size_t)settings->max_body + (size_t)settings->max_pixels * MOST + (1 << 20);
 }
 
 enum r2_status r2_picture_run(const struct r2_settings *settings, struct r2_bytes file, bool orient,

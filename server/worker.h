@@ -23,6 +23,10 @@ bool r2_crew_failed(struct r2_crew *crew, struct r2_error *ret);
    the queue should be empty first, the caller waits for that. Takes NULL. */
 void r2_crew_stop(struct r2_crew *crew);
 
+/* Bytes that a worker takes at most for one request, besides the network's: its body, the picture
+   while it is decoded, and a drawing on it with its file. */
+size_t r2_picture_memory(const struct r2_settings *settings);
+
 /* One picture from its bytes to its results, as the workers, `run` and `bench` do it; `times` gets
    the stages that were reached, ret_picture the upright picture. The caller finishes both results.
  */

@@ -57,11 +57,11 @@ def export(variant: str, folder: Path) -> Path:
 class Daemon:
     """The real program on a free port."""
 
-    def __init__(self, program: Path, model: Path, threads: int) -> None:
+    def __init__(self, program: Path, model: Path, threads: int, environment: dict | None = None, out=None) -> None:
         log = model / "daemon.log"
         self.process = subprocess.Popen(
             [program, "serve", "--model", model, "--listen", "127.0.0.1:0", "--workers", "1", "--threads", str(threads)],
-            stderr=log.open("w"), env={**os.environ, "OMP_WAIT_POLICY": "passive"})
+            stdout=out, stderr=log.open("w"), env={**os.environ, "OMP_WAIT_POLICY": "passive", **(environment or {})})
         while "ready" not in (text := log.read_text()):
             if self.process.poll() is not None:
                 raise SystemExit(f"the daemon did not become ready: {text}")
@@ -69,16 +69,13 @@ class Daemon:
         port = re.search(r"127\.0\.0\.1:(\d+)", text).group(1)
         self.connection = http.client.HTTPConnection("127.0.0.1", int(port))
 
-    def classify(self, picture: bytes) -> float:
-        """Milliseconds of one request."""
-        start = time.perf_counter()
-        self.connection.request("POST", "/classify", picture, {"Content-Type": "image/jpeg"})
+    def ask(self, route: str, picture: bytes) -> dict:
+        self.connection.request("POST", route, picture, {"Content-Type": "image/jpeg"})
         answer = self.connection.getresponse()
         body = answer.read()
-        elapsed = (time.perf_counter() - start) * 1e3
         if answer.status != 200:
             raise SystemExit(f"the daemon answered {answer.status}: {body.decode()}")
-        return elapsed
+        return json.loads(body)
 
     def close(self) -> None:
         self.process.terminate()
@@ -152,7 +149,7 @@ def main() -> None:
         times = {name: [] for name in ["res2netd, JPEG over HTTP to JSON", *(p.name + ", network alone" for p in peers)]}
         try:
             for round_ in range(args.rounds + 1):
-                runs = [[daemon.classify(picture) for picture in pictures]]
+                runs = [[timed(lambda: daemon.ask("/classify", picture)) for picture in pictures]]
                 runs += [[timed(peer.run) for _ in range(args.each)] for peer in peers]
                 for all_, these in zip(times.values(), runs):
                     all_ += these if round_ else []  # the first round warms all

@@ -180,3 +180,47 @@ Test(cli, check_and_info)
     expect_call((const char *[]){"info", model(), NULL}, 0, "\"heads\"");
     expect_call((const char *[]){"info", "/nowhere.safetensors", NULL}, 1, "/nowhere");
 }
+
+/* Bytes that a process had in memory at most. */
+static double peak_memory(pid_t pid)
+{
+    char path[64], line[256];
+    unsigned long kilobytes = 0;
+    snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
+    FILE *file = fopen(path, "r");
+    cr_assert_not_null(file);
+    while (fgets(line, sizeof line, file)) sscanf(line, "VmHWM: %lu", &kilobytes);
+    fclose(file);
+    cr_assert_gt(kilobytes, 0);
+    return (double)kilobytes * 1024;
+}
+
+Test(cli, check_prints_a_memory_that_suffices)
+{
+    const char *detector = getenv("R2_TEST_DETECTOR");
+    const char *const check[] = {"check",    "--model",      detector,   "--workers",
+                                 "1",        "--max-pixels", "20000000", "--max-body",
+                                 "16777216", "--plan-cache", "33554432", NULL};
+    char *output = NULL;
+    json_error_t where;
+    cr_assert_eq(r2_program_call(check, &output, NULL), 0);
+    json_t *report = json_loads(output, 0, &where);
+    cr_assert(report, "%s", where.text);
+    const json_t *memory = json_object_get(report, "memory");
+    const double most = json_number_value(json_object_get(memory, "most_bytes"));
+    struct r2_daemon daemon = r2_daemon_start(check + 1);
+    struct r2_buffer large = r2_sample_jpeg(5000, 4000);
+    struct r2_response response = r2_client_ask(daemon.port, "POST", "/detect",
+                                                "Accept: image/png\r\n", large.data, large.size);
+    cr_expect_eq(response.status, 200);
+    const double peak = peak_memory(daemon.pid);
+#ifndef __SANITIZE_ADDRESS__ /* which has a memory of its own */
+    cr_expect(peak < most, "%.0f of %.0f bytes", peak, most);
+#endif
+    cr_expect(peak > most / 3, "%.0f of %.0f bytes: the limit says little", peak, most);
+    r2_response_finish(&response);
+    r2_buffer_finish(&large);
+    cr_expect_eq(r2_daemon_stop(&daemon), 0);
+    json_decref(report);
+    free(output);
+}
