@@ -129,6 +129,23 @@ static enum r2_status lower_conv(struct r2_lowering *lower, size_t n, struct r2_
     return r2_lowering_step(lower, step, err);
 }
 
+static enum r2_status lower_deconv(struct r2_lowering *lower, size_t n, struct r2_error *err)
+{
+    const struct r2_node *node = &lower->graph->nodes[n];
+    const struct r2_conv_shape shape = {.conv = node->conv,
+                                        .batch = lower->plan->shape.batch,
+                                        .in = lower->graph->channels[node->inputs[0]],
+                                        .src = lower->extents[node->inputs[0]],
+                                        .dst = lower->extents[node->output]};
+    struct r2_plan_step step = primitive_step(lower, n, "deconv");
+    R2_TRY(r2_value_dense(lower, node->inputs[0], &step.src, err));
+    R2_TRY(r2_value_buffer(lower, node->output, false, &step.dst, err));
+    lower->values[node->output].view = step.dst;
+    if (r2_primitive_deconv(&shape, &step.primitive, err) != R2_OK)
+        return r2_fail_in(err, "layer '%s'", node->name);
+    return r2_lowering_step(lower, step, err);
+}
+
 static enum r2_status lower_linear(struct r2_lowering *lower, size_t n, struct r2_error *err)
 {
     const struct r2_node *node = &lower->graph->nodes[n];
@@ -276,6 +293,7 @@ static enum r2_status lower_node(struct r2_lowering *lower, size_t n, struct r2_
         return R2_OK;
     case R2_OP_CONV:
         return lower->is_winograd[n] ? lower_winograd(lower, n, err) : lower_conv(lower, n, err);
+    case R2_OP_DECONV: return lower_deconv(lower, n, err);
     case R2_OP_LINEAR: return lower_linear(lower, n, err);
     case R2_OP_POOL:
     case R2_OP_GLOBAL_POOL: return lower_pool(lower, node, err);

@@ -35,6 +35,7 @@ struct tensors {
     const struct r2_tensor_entry *bias;                           /* without a norm */
     const struct r2_tensor_entry *gamma, *beta, *mean, *variance; /* with one */
     uint32_t out;
+    bool transposed; /* the weights are [in, out, k, k] */
     size_t
         cells; /* that a row of LINEAR weights has of each channel, one after the other; else 1 */
 };
@@ -102,10 +103,12 @@ static enum r2_status find_tensors(const struct r2_params *params, const struct 
     const uint64_t out = r2_graph_channels(graph, node->output);
     const uint64_t in = r2_graph_channels(graph, node->inputs[0]);
     const uint64_t k = node->conv.kernel;
-    const bool is_conv = node->op == R2_OP_CONV;
+    const bool transposed = node->op == R2_OP_DECONV, is_conv = node->op != R2_OP_LINEAR;
     const uint64_t cells = (uint64_t)node->linear.window.height * node->linear.window.width;
-    const uint64_t dims[] = {out, is_conv ? in / node->conv.groups : in * cells, k, k};
-    struct tensors tensors = {.out = (uint32_t)out, .cells = is_conv ? 1 : cells};
+    const uint64_t row = is_conv ? in / node->conv.groups : in * cells;
+    const uint64_t dims[] = {transposed ? in : out, transposed ? out : row, k, k};
+    struct tensors tensors = {
+        .out = (uint32_t)out, .transposed = transposed, .cells = is_conv ? 1 : cells};
 
     R2_TRY(take(source, node->name, "weight", is_conv ? 4 : 2, dims, &tensors.weight, err));
     if (!node->norm[0]) {
@@ -162,7 +165,7 @@ enum r2_status r2_params_check(const struct r2_params *params, const struct r2_g
         const struct r2_node *node = &graph->nodes[i];
         struct tensors tensors = {0};
         R2_AUTOFREE float *affine = NULL;
-        if (node->op != R2_OP_CONV && node->op != R2_OP_LINEAR) continue;
+        if (!r2_op_has_weights(node->op)) continue;
         R2_TRY(find_tensors(params, graph, node, &tensors, err));
         R2_TRY(r2_alloc(2 * (size_t)tensors.out, sizeof *affine, "batch norm", &affine, err));
         R2_TRY(read_affine(&tensors, params->sources[node->part].norm_eps, affine,
@@ -192,6 +195,15 @@ static enum r2_status interleave(float *rows, size_t count, size_t channels, siz
     return R2_OK;
 }
 
+/* Weights times the scale of their output channel. */
+static void scale_channels(const struct tensors *tensors, const float *scale, float *weights)
+{
+    const uint64_t *dims = tensors->weight->dims;
+    const size_t run =
+        tensors->transposed ? (size_t)(dims[2] * dims[3]) : tensors->weight->count / tensors->out;
+    for (size_t i = 0; i < tensors->weight->count; i++) weights[i] *= scale[i / run % tensors->out];
+}
+
 /* Folds and packs into a new entry. */
 static enum r2_status fill(struct r2_slabs *slabs, struct entry *entry,
                            const struct tensors *tensors, double eps,
@@ -208,8 +220,7 @@ static enum r2_status fill(struct r2_slabs *slabs, struct entry *entry,
     R2_TRY(r2_alloc_aligned(tensors->out * sizeof(float), "batch norm", &scale, err));
     R2_TRY(read_affine(tensors, eps, scale, entry->packed.bias, err));
     R2_TRY(read_floats(tensors->weight, &plain, err));
-    for (uint32_t i = 0; i < tensors->out; i++)
-        for (size_t k = 0; k < per_channel; k++) plain[i * per_channel + k] *= scale[i];
+    scale_channels(tensors, scale, plain);
     R2_TRY(interleave(plain, tensors->out, per_channel / tensors->cells, tensors->cells, err));
     R2_TRY(r2_primitive_pack(primitive, plain, entry->packed.weights, err));
     entry->tensor = tensors->weight;
