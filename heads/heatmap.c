@@ -1,6 +1,7 @@
 #include "heads/heatmap.h"
 
 #include <math.h>
+#include <string.h>
 
 /* All maps' values at the first cell of a picture. */
 static const float *first_cell(const struct r2_output_view *maps, uint32_t item)
@@ -47,15 +48,22 @@ void r2_heatmap_points(const struct r2_output_view *maps, uint32_t item, struct 
     for (uint32_t j = 0; j < maps->channels; j++) ret[j] = refine(maps, first + j, ret[j]);
 }
 
-void r2_heatmap_merge(const struct r2_output_view *maps, uint32_t item, uint32_t mirrored,
-                      const uint32_t *partner, float *ret)
+void r2_heatmap_copy(const struct r2_output_view *maps, uint32_t item, float *ret)
 {
-    const float *plain = first_cell(maps, item), *mirror = first_cell(maps, mirrored);
-    for (uint32_t y = 0; y < maps->height; y++)
-        for (uint32_t x = 0; x < maps->width; x++) {
-            const uint32_t from = maps->width - 1 - (x ? x - 1 : 0);
-            const float *a = plain + ((size_t)y * maps->width + x) * maps->pitch;
-            const float *b = mirror + ((size_t)y * maps->width + from) * maps->pitch;
-            for (uint32_t j = 0; j < maps->channels; j++) *ret++ = (a[j] + b[partner[j]]) * 0.5f;
+    const float *cell = first_cell(maps, item);
+    const size_t cells = (size_t)maps->height * maps->width;
+    for (size_t i = 0; i < cells; i++, cell += maps->pitch, ret += maps->channels)
+        memcpy(ret, cell, maps->channels * sizeof *ret);
+}
+
+void r2_heatmap_merge(const struct r2_output_view *mirror, uint32_t item, const uint32_t *partner,
+                      float *merged)
+{
+    const float *row = first_cell(mirror, item);
+    for (uint32_t y = 0; y < mirror->height; y++, row += mirror->width * mirror->pitch)
+        for (uint32_t x = 0; x < mirror->width; x++, merged += mirror->channels) {
+            const float *cell = row + (mirror->width - 1 - (x ? x - 1 : 0)) * mirror->pitch;
+            for (uint32_t j = 0; j < mirror->channels; j++)
+                merged[j] = (merged[j] + cell[partner[j]]) * 0.5f;
         }
 }

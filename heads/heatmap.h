@@ -23,12 +23,15 @@ struct r2_point {
    the hotter neighbour along each axis. */
 void r2_heatmap_points(const struct r2_output_view *maps, uint32_t item, struct r2_point *ret);
 
-/* The mean of the maps of picture `item` and of those of its mirror image, picture `mirrored` of the
-   batch: ret [height, width, channels], dense. The mirror's maps are mirrored back, map j becomes
+/* The maps of picture `item` as ret [height, width, channels], dense. */
+void r2_heatmap_copy(const struct r2_output_view *maps, uint32_t item, float *ret);
+
+/* Makes `merged` [height, width, channels], the maps of a picture, the mean of them and of those of
+   its mirror image, picture `item` of the batch. The mirror's maps are mirrored back, map j becomes
    map partner[j] (left and right joints change places; a joint without a partner has itself), and
    they move right by one cell (the first column stays as well), since the mirror image of a map of
    stride 4 is a cell off. */
-void r2_heatmap_merge(const struct r2_output_view *maps, uint32_t item, uint32_t mirrored,
-                      const uint32_t *partner, float *ret);
+void r2_heatmap_merge(const struct r2_output_view *mirror, uint32_t item, const uint32_t *partner,
+                      float *merged);
 
 #endif

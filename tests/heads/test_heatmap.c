@@ -53,7 +53,8 @@ Test(heatmap, like_numpy)
         make_maps(at, 0, maps);
         make_maps(at, 1, maps + CELLS * PITCH);
         expect_points(&view, wanted[at][0], at);
-        r2_heatmap_merge(&view, 0, 1, partner, merged);
+        r2_heatmap_copy(&view, 0, merged);
+        r2_heatmap_merge(&view, 1, partner, merged);
         expect_points(&dense, wanted[at][1], at);
     }
 }
