@@ -188,33 +188,6 @@ enum r2_status r2_primitive_conv(const struct r2_conv_shape *shape, struct r2_pr
     return finish_primitive(primitive, status, "creating a convolution", ret, err);
 }
 
-enum r2_status r2_primitive_deconv(const struct r2_conv_shape *shape, struct r2_primitive **ret,
-                                   struct r2_error *err)
-{
-    const struct r2_conv *conv = &shape->conv;
-    const dnnl_dim_t in = shape->in, out = conv->out, k = conv->kernel;
-    const dnnl_dims_t src = {shape->batch, in, shape->src.height, shape->src.width};
-    const dnnl_dims_t dst = {shape->batch, out, shape->dst.height, shape->dst.width};
-    const dnnl_dims_t weights = {out, in, k, k}, bias = {out};
-    const dnnl_dims_t stride = {conv->stride, conv->stride}, pad = {conv->pad, conv->pad};
-    dnnl_primitive_attr_t attr = NULL;
-    md_handle md[4] = {NULL};
-    struct r2_primitive *primitive;
-
-    R2_TRY(r2_alloc(1, sizeof *primitive, "transposed convolution", &primitive, err));
-    dnnl_status_t status = make_attr(false, conv->relu, &attr);
-    if (status == dnnl_success) status = md_create(&md[0], 4, src, dnnl_nhwc);
-    if (status == dnnl_success) status = md_create(&md[1], 4, weights, dnnl_format_tag_any);
-    if (status == dnnl_success) status = md_create(&md[2], 1, bias, dnnl_x);
-    if (status == dnnl_success) status = md_create(&md[3], 4, dst, dnnl_nhwc);
-    if (status == dnnl_success) status = md_create(&primitive->plain, 4, weights, dnnl_iohw);
-    if (status == dnnl_success)
-        status = deconv_pd(&primitive->pd, engine_get(), md, stride, pad, attr);
-    for (size_t i = 0; i < 4; i++) md_free(md[i]);
-    if (attr) dnnl_primitive_attr_destroy(attr);
-    return finish_primitive(primitive, status, "creating a transposed convolution", ret, err);
-}
-
 enum r2_status r2_primitive_winograd(const struct r2_conv_shape *shape, struct r2_primitive **ret,
                                      struct r2_error *err)
 {

@@ -44,10 +44,6 @@ enum r2_status r2_primitive_winograd(const struct r2_conv_shape *shape, struct r
 enum r2_status r2_primitive_conv(const struct r2_conv_shape *shape, struct r2_primitive **ret,
                                  struct r2_error *err);
 
-/* A transposed convolution; `conv` is dense and of one group, `sum` is false. */
-enum r2_status r2_primitive_deconv(const struct r2_conv_shape *shape, struct r2_primitive **ret,
-                                   struct r2_error *err);
-
 struct r2_linear_shape {
     struct r2_linear linear; /* name unused */
     uint32_t batch;
@@ -72,8 +68,7 @@ enum r2_status r2_weights_format_clone(const struct r2_weights_format *format,
                                        struct r2_weights_format **ret, struct r2_error *err);
 void r2_weights_format_destroy(struct r2_weights_format *format);
 
-/* Reorders plain weights, [out, in / groups, k, k], [out, window, in] or, of a transposed
-   convolution, [in, out, k, k], into `packed`. */
+/* Reorders plain weights, [out, in / groups, k, k] or [out, window, in], into `packed`. */
 enum r2_status r2_primitive_pack(const struct r2_primitive *primitive, const float *plain,
                                  void *packed, struct r2_error *err);
 

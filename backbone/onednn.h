@@ -51,16 +51,6 @@ static dnnl_status_t conv_pd(dnnl_primitive_desc_t *ret, dnnl_engine_t engine,
         strides, dilates, pad, pad_end, attr);
 }
 
-static dnnl_status_t deconv_pd(dnnl_primitive_desc_t *ret, dnnl_engine_t engine,
-                               const md_handle md[4], const dnnl_dim_t *strides,
-                               const dnnl_dim_t *pad, dnnl_primitive_attr_t attr)
-{
-    const dnnl_dims_t dense = {0, 0};
-    return dnnl_deconvolution_forward_primitive_desc_create(
-        ret, engine, dnnl_forward_inference, dnnl_deconvolution_direct, md[0], md[1], md[2], md[3],
-        strides, dense, pad, pad, attr);
-}
-
 static dnnl_status_t winograd_pd(dnnl_primitive_desc_t *ret, dnnl_engine_t engine,
                                  const md_handle md[4], const dnnl_dim_t *ones,
                                  dnnl_primitive_attr_t attr)
@@ -119,18 +109,6 @@ static dnnl_status_t conv_pd(dnnl_primitive_desc_t *ret, dnnl_engine_t engine,
     dnnl_status_t status = dnnl_dilated_convolution_forward_desc_init(
         &desc, dnnl_forward_inference, dnnl_convolution_direct, md[0], md[1], md[2], md[3], strides,
         dilates, pad, pad_end);
-    if (status != dnnl_success) return status;
-    return dnnl_primitive_desc_create(ret, &desc, attr, engine, NULL);
-}
-
-static dnnl_status_t deconv_pd(dnnl_primitive_desc_t *ret, dnnl_engine_t engine,
-                               const md_handle md[4], const dnnl_dim_t *strides,
-                               const dnnl_dim_t *pad, dnnl_primitive_attr_t attr)
-{
-    dnnl_deconvolution_desc_t desc;
-    dnnl_status_t status = dnnl_deconvolution_forward_desc_init(
-        &desc, dnnl_forward_inference, dnnl_deconvolution_direct, md[0], md[1], md[2], md[3],
-        strides, pad, pad);
     if (status != dnnl_success) return status;
     return dnnl_primitive_desc_create(ret, &desc, attr, engine, NULL);
 }

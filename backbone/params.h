@@ -33,7 +33,7 @@ enum r2_status r2_params_check(const struct r2_params *params, const struct r2_g
 /* Counted. */
 struct r2_packed {
     void *weights;
-    float *bias; /* [out] */
+    float *bias; /* [out of the primitive] */
     size_t size; /* bytes of both */
 };
 
