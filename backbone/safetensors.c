@@ -275,3 +275,12 @@ void r2_tensor_read(const struct r2_tensor_entry *entry, float *ret)
                                                : float_of_half(bits);
     }
 }
+
+void r2_tensor_read_row(const struct r2_tensor_entry *entry, uint64_t row, float *ret)
+{
+    struct r2_tensor_entry part = *entry;
+    part.count = entry->count / entry->dims[0];
+    part.data.size = entry->data.size / entry->dims[0];
+    part.data.data = entry->data.data + row * part.data.size;
+    r2_tensor_read(&part, ret);
+}

@@ -59,6 +59,9 @@ struct r2_tensor_entry *r2_safetensors_find(const struct r2_safetensors *file, c
 /* Writes entry->count floats. The entry is F32, F16 or BF16. */
 void r2_tensor_read(const struct r2_tensor_entry *entry, float *ret);
 
+/* The same of row `row` of dims[0] rows: count / dims[0] floats. */
+void r2_tensor_read_row(const struct r2_tensor_entry *entry, uint64_t row, float *ret);
+
 /* "26x26x3x3" */
 void r2_tensor_shape_text(unsigned rank, const uint64_t *dims, char *ret, size_t size);
 

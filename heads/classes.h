@@ -1,5 +1,6 @@
 /*
- * The result of a classifier: the best classes with their softmax probabilities.
+ * The result of a classifier: the best classes with their softmax probabilities, and perhaps where
+ * in the picture the best one was seen.
  */
 #ifndef R2_HEADS_CLASSES_H
 #define R2_HEADS_CLASSES_H
@@ -7,6 +8,7 @@
 #include <stddef.h>
 
 #include "config/model_file.h"
+#include "heads/activation_map.h"
 #include "heads/result.h"
 
 struct r2_class_score {
@@ -18,6 +20,7 @@ struct r2_classes {
     const struct r2_labels *labels; /* borrowed from the head; NULL: none */
     size_t count;
     struct r2_class_score *items; /* [count], owned; descending scores, ties by index */
+    struct r2_activation_map map; /* owned; values == NULL: was not asked for */
 };
 
 extern const struct r2_result_kind r2_classes_kind;

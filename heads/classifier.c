@@ -1,6 +1,7 @@
 /*
- * Classification: global mean of c5, one linear layer, softmax.
+ * Classification: global mean of c5, one linear layer, softmax; a class activation map when asked.
  */
+#include "base/memory.h"
 #include "heads/classes.h"
 #include "heads/labels.h"
 
@@ -10,10 +11,12 @@ struct classifier {
     int64_t top_k;
     uint32_t classes;
     struct r2_labels labels;
+    const struct r2_tensor_entry *weight; /* [classes, features]; borrowed from the model */
 };
 
 struct classifier_params {
     int64_t top_k;
+    bool cam;
 };
 
 /* clang-format off */
@@ -28,6 +31,8 @@ static const struct r2_option options[] = {
 static const struct r2_option params[] = {
     {.name = "top_k", R2_FIELD(INT, struct classifier_params, top_k), .min = 0, .max = 65536,
      .fallback = "5", .help = "classes in the answer, 0 = all"},
+    {.name = "cam", R2_FIELD(BOOL, struct classifier_params, cam), .fallback = "0",
+     .help = "also where in the picture the best class was seen (activation map)"},
 };
 /* clang-format on */
 
@@ -35,7 +40,8 @@ static enum r2_status classifier_init(void *self, const struct r2_head_setup *se
                                       struct r2_error *err)
 {
     struct classifier *classifier = self;
-    R2_TRY(r2_head_count_rows(setup, "fc.weight", &classifier->classes, err));
+    R2_TRY(r2_head_find_rows(setup, "fc.weight", &classifier->weight, err));
+    classifier->classes = (uint32_t)classifier->weight->dims[0];
     return r2_head_read_labels(setup, classifier->labels_path, classifier->classes,
                                &classifier->labels, err);
 }
@@ -60,6 +66,20 @@ static void classifier_build(const void *self, struct r2_graph *graph, const str
     r2_value logits = r2_graph_linear(
         graph, taps->pooled, &(struct r2_linear){.name = "fc", .out = classifier->classes});
     r2_head_add_output(graph, prefix, "logits", logits);
+    r2_head_add_output(graph, prefix, "features", taps->stage[R2_STAGES - 1]);
+}
+
+/* Adds the activation map of the best class. */
+static enum r2_status add_map(const struct classifier *classifier, const struct r2_head_run *run,
+                              struct r2_classes *classes, struct r2_error *err)
+{
+    struct r2_output_view features = {0};
+    R2_AUTOFREE float *weights = NULL;
+    const size_t best = classes->items[0].index;
+    R2_TRY(r2_head_output(&run->outputs, "features", &features, err));
+    R2_TRY(r2_alloc(features.channels, sizeof *weights, "activation map", &weights, err));
+    r2_tensor_read_row(classifier->weight, best, weights);
+    return r2_activation_map_make(&features, weights, best, run->geometry, &classes->map, err);
 }
 
 static enum r2_status classifier_decode(const void *self, const struct r2_head_run *run,
@@ -69,8 +89,22 @@ static enum r2_status classifier_decode(const void *self, const struct r2_head_r
     const struct classifier_params *request = run->params;
     struct r2_output_view logits = {0};
     R2_TRY(r2_head_output(&run->outputs, "logits", &logits, err));
-    return r2_classes_from_logits(logits.data, logits.channels, (size_t)request->top_k,
-                                  classifier->labels.count ? &classifier->labels : NULL, ret, err);
+    struct r2_result result = {0};
+    R2_TRY(r2_classes_from_logits(logits.data, logits.channels, (size_t)request->top_k,
+                                  classifier->labels.count ? &classifier->labels : NULL, &result,
+                                  err));
+    if (request->cam && add_map(classifier, run, result.data, err) != R2_OK) {
+        r2_result_finish(&result);
+        return err->status;
+    }
+    *ret = result;
+    return R2_OK;
+}
+
+static bool classifier_is_drawn(const void *data)
+{
+    const struct classifier_params *request = data;
+    return request->cam;
 }
 
 static enum r2_status classifier_describe(const void *self, json_t *object, struct r2_error *err)
@@ -92,6 +126,7 @@ const struct r2_head_type r2_classifier_head = {
     .default_params = classifier_default_params,
     .gives = &r2_classes_kind,
     .build = classifier_build,
+    .is_drawn = classifier_is_drawn,
     .decode = classifier_decode,
     .describe = classifier_describe,
 };

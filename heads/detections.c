@@ -6,6 +6,7 @@
 
 #include "base/memory.h"
 #include "base/text.h"
+#include "heads/labels.h"
 #include "image/draw.h"
 
 static void detections_finish(void *data)
@@ -24,10 +25,8 @@ static double hundredths(float value)
 
 static json_t *item_to_json(const struct r2_detection *item, const struct r2_labels *labels)
 {
-    json_t *label = labels && item->index < labels->count ? json_string(labels->names[item->index])
-                                                          : json_sprintf("%zu", item->index);
-    return json_pack("{s:o, s:I, s:f, s:[f, f, f, f]}", "label", label, "index",
-                     (json_int_t)item->index, "score", (double)item->score, "box",
+    return json_pack("{s:o, s:I, s:f, s:[f, f, f, f]}", "label", r2_label_json(labels, item->index),
+                     "index", (json_int_t)item->index, "score", (double)item->score, "box",
                      hundredths(item->box.x1), hundredths(item->box.y1), hundredths(item->box.x2),
                      hundredths(item->box.y2));
 }
@@ -58,11 +57,13 @@ static void item_draw(const struct r2_detection *item, const struct r2_labels *l
 }
 
 /* The best first: their labels get the best places. */
-static void detections_draw(const void *data, struct r2_draw *draw)
+static enum r2_status detections_draw(const void *data, struct r2_draw *draw, struct r2_error *err)
 {
     const struct r2_detections *detections = data;
+    (void)err;
     for (size_t i = 0; i < detections->count; i++)
         item_draw(&detections->items[i], detections->labels, draw);
+    return R2_OK;
 }
 
 const struct r2_result_kind r2_detections_kind = {.name = "detections",

@@ -89,6 +89,7 @@ static const struct r2_input_spec input = {
     .mode = R2_RESIZE_FIT,
     .size = {800, 1333},
     .filter = R2_FILTER_BILINEAR,
+    .like = R2_LIKE_OPENCV, /* mmdetection's, which trained the published weights */
     .pad_multiple = 32,
     .mean = {0.485f, 0.456f, 0.406f},
     .std = {0.229f, 0.224f, 0.225f},
@@ -117,14 +118,14 @@ static enum r2_status faster_rcnn_init(void *self, const struct r2_head_setup *s
                                        struct r2_error *err)
 {
     struct faster_rcnn *rcnn = self;
-    uint32_t rows = 0;
+    const struct r2_tensor_entry *weight = NULL;
     R2_TRY(r2_taps_find(&rcnn->tap_names, &rcnn->first_tap, &rcnn->tap_count, err));
     rcnn->level_count = rcnn->tap_count + (uint32_t)rcnn->extra_levels;
     make_anchors(rcnn);
-    R2_TRY(r2_head_count_rows(setup, "roi_head.bbox_head.fc_cls.weight", &rows, err));
-    if (rows < 2)
+    R2_TRY(r2_head_find_rows(setup, "roi_head.bbox_head.fc_cls.weight", &weight, err));
+    if (weight->dims[0] < 2)
         return r2_fail(err, R2_INVALID, "the weights have a background and no class beside it");
-    rcnn->classes = rows - 1;
+    rcnn->classes = (uint32_t)weight->dims[0] - 1;
     return r2_head_read_labels(setup, rcnn->labels_path, rcnn->classes, &rcnn->labels, err);
 }
 

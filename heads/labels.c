@@ -2,8 +2,10 @@
 
 #include "base/memory.h"
 
-static enum r2_status count(const struct r2_head_setup *setup, const char *official, unsigned rank,
-                            const char *rest, uint32_t *ret, struct r2_error *err)
+/* `rest` says what a row is. */
+static enum r2_status find(const struct r2_head_setup *setup, const char *official, unsigned rank,
+                           const char *rest, const struct r2_tensor_entry **ret,
+                           struct r2_error *err)
 {
     char name[R2_NAME_SIZE];
     R2_TRY(r2_naming_apply(setup->naming, official, name, err));
@@ -12,20 +14,23 @@ static enum r2_status count(const struct r2_head_setup *setup, const char *offic
     if (weight->rank != rank || weight->dims[0] < 1 || weight->dims[0] > R2_CLASSES_MAX)
         return r2_fail(err, R2_INVALID, "tensor '%s' is not [classes 1..%d, %s]", name,
                        R2_CLASSES_MAX, rest);
-    *ret = (uint32_t)weight->dims[0];
+    *ret = weight;
     return R2_OK;
 }
 
-enum r2_status r2_head_count_rows(const struct r2_head_setup *setup, const char *official,
-                                  uint32_t *ret, struct r2_error *err)
+enum r2_status r2_head_find_rows(const struct r2_head_setup *setup, const char *official,
+                                 const struct r2_tensor_entry **ret, struct r2_error *err)
 {
-    return count(setup, official, 2, "features", ret, err);
+    return find(setup, official, 2, "features", ret, err);
 }
 
 enum r2_status r2_head_count_maps(const struct r2_head_setup *setup, const char *official,
                                   uint32_t *ret, struct r2_error *err)
 {
-    return count(setup, official, 4, "channels, k, k", ret, err);
+    const struct r2_tensor_entry *weight = NULL;
+    R2_TRY(find(setup, official, 4, "channels, k, k", &weight, err));
+    *ret = (uint32_t)weight->dims[0];
+    return R2_OK;
 }
 
 enum r2_status r2_head_read_labels(const struct r2_head_setup *setup, const char *path,
@@ -44,6 +49,12 @@ enum r2_status r2_head_read_labels(const struct r2_head_setup *setup, const char
     }
     *ret = labels;
     return R2_OK;
+}
+
+json_t *r2_label_json(const struct r2_labels *labels, size_t index)
+{
+    return labels && index < labels->count ? json_string(labels->names[index])
+                                           : json_sprintf("%zu", index);
 }
 
 enum r2_status r2_head_describe_labels(const struct r2_labels *labels, uint32_t classes,

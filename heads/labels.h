@@ -9,19 +9,22 @@
 
 enum { R2_CLASSES_MAX = 65536 };
 
-/* Rows of the linear layer's weights [rows, features] that the official code calls `official`
-   ("fc.weight"). R2_NOT_FOUND; R2_INVALID when they are no such matrix, or more than
-   R2_CLASSES_MAX. */
-enum r2_status r2_head_count_rows(const struct r2_head_setup *setup, const char *official,
-                                  uint32_t *ret, struct r2_error *err);
+/* The linear layer's weights [rows, features] that the official code calls `official`
+   ("fc.weight"); borrowed from the model. R2_NOT_FOUND; R2_INVALID when they are no such matrix, or
+   have more than R2_CLASSES_MAX rows. */
+enum r2_status r2_head_find_rows(const struct r2_head_setup *setup, const char *official,
+                                 const struct r2_tensor_entry **ret, struct r2_error *err);
 
-/* The same for a convolution's weights [rows, channels, k, k]. */
+/* How many rows a convolution's weights [rows, channels, k, k] have; likewise. */
 enum r2_status r2_head_count_maps(const struct r2_head_setup *setup, const char *official,
                                   uint32_t *ret, struct r2_error *err);
 
 /* Reads the labels file of a head with `classes` classes. A NULL path is no labels. */
 enum r2_status r2_head_read_labels(const struct r2_head_setup *setup, const char *path,
                                    uint32_t classes, struct r2_labels *ret, struct r2_error *err);
+
+/* The name of a class, or its number where there are no names; NULL without memory. */
+json_t *r2_label_json(const struct r2_labels *labels, size_t index);
 
 /* Adds "labels" and "classes" to what GET /models says. */
 enum r2_status r2_head_describe_labels(const struct r2_labels *labels, uint32_t classes,

@@ -114,7 +114,8 @@ struct r2_answer {
 void r2_answer_finish(struct r2_answer *answer);
 
 /* Draws all results on a drawing of the picture that they were found in. */
-void r2_answer_draw(const struct r2_answer *answer, struct r2_draw *draw);
+enum r2_status r2_answer_draw(const struct r2_answer *answer, struct r2_draw *draw,
+                              struct r2_error *err);
 
 /* Runs the work on a decoded picture. Thread-safe for different runners. */
 enum r2_status r2_model_run(const struct r2_work *work, struct r2_runner *runner,

@@ -70,8 +70,8 @@ static enum r2_status take_given(const char *text, const struct r2_geometry *geo
     for (size_t i = 0; i < count; i++) {
         if (!(r2_box_area(r2_box_clip(boxes[i], width, height)) > 0))
             return r2_fail(err, R2_INVALID,
-                           "boxes: box %zu lies outside the picture of %u x %u pixels",
-                           i + 1, geometry->picture_width, geometry->picture_height);
+                           "boxes: box %zu lies outside the picture of %u x %u pixels", i + 1,
+                           geometry->picture_width, geometry->picture_height);
         add_box(persons, boxes[i], 1);
     }
     return R2_OK;

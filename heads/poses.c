@@ -86,11 +86,13 @@ static void item_draw(const struct r2_poses *poses, const struct r2_point *point
             r2_draw_point(draw, (double)points[i].x, (double)points[i].y, r2_colour_class(i));
 }
 
-static void poses_draw(const void *data, struct r2_draw *draw)
+static enum r2_status poses_draw(const void *data, struct r2_draw *draw, struct r2_error *err)
 {
     const struct r2_poses *poses = data;
+    (void)err;
     for (uint32_t i = 0; i < poses->count; i++) box_draw(&poses->items[i], i, draw);
     for (size_t i = poses->count; i-- > 0;) item_draw(poses, poses->items[i].points, draw);
+    return R2_OK;
 }
 
 const struct r2_result_kind r2_poses_kind = {

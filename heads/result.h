@@ -19,7 +19,7 @@ struct r2_result_kind {
     enum r2_status (*to_json)(const void *data, json_t *object, struct r2_error *err);
 
     /* Draws the result on the picture that it was found in; NULL: there is nothing to see. */
-    void (*draw)(const void *data, struct r2_draw *draw);
+    enum r2_status (*draw)(const void *data, struct r2_draw *draw, struct r2_error *err);
 
     /* Frees data; takes NULL. */
     void (*finish)(void *data);

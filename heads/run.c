@@ -40,12 +40,14 @@ void r2_answer_finish(struct r2_answer *answer)
     *answer = (struct r2_answer){0};
 }
 
-void r2_answer_draw(const struct r2_answer *answer, struct r2_draw *draw)
+enum r2_status r2_answer_draw(const struct r2_answer *answer, struct r2_draw *draw,
+                              struct r2_error *err)
 {
     for (size_t i = 0; i < R2_MODEL_MAX_HEADS; i++) {
         const struct r2_result *result = &answer->results[i];
-        if (result->kind && result->kind->draw) result->kind->draw(result->data, draw);
+        if (result->kind && result->kind->draw) R2_TRY(result->kind->draw(result->data, draw, err));
     }
+    return R2_OK;
 }
 
 static enum r2_status take_embedding(const struct r2_session *session, struct r2_answer *answer,

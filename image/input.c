@@ -92,9 +92,10 @@ enum r2_status r2_input_spec_check(const struct r2_input_spec *spec, struct r2_e
     if ((unsigned)spec->like >= R2_LIKE_COUNT)
         return r2_fail(err, R2_INVALID, "input like is %u: must be pil or opencv",
                        (unsigned)spec->like);
-    if (spec->like == R2_LIKE_OPENCV)
+    if (spec->like == R2_LIKE_OPENCV && spec->filter == R2_FILTER_BICUBIC)
         return r2_fail(err, R2_UNSUPPORTED,
-                       "input resize like opencv is not supported yet; supported: pil");
+                       "input filter bicubic is not supported like opencv; supported: nearest, "
+                       "bilinear, or like pil");
     for (unsigned i = 0; i < sizes_used(spec->mode); i++)
         if (spec->size[i] < 1 || spec->size[i] > R2_INPUT_MAX_SIZE)
             return r2_fail(err, R2_INVALID, "input resize size[%u] is %u: must be from 1 to %d", i,
@@ -259,8 +260,8 @@ enum r2_status r2_input_prepare(const struct r2_input_spec *spec, const struct r
     R2_TRY(make_plan(spec, picture->width, picture->height, &plan, err));
     const struct axis_plan *x = &plan.x, *y = &plan.y;
     struct r2_window window = {x->first, y->first, x->count, y->count};
-    R2_TRY(r2_resampler_create(picture, x->resized, y->resized, window, spec->filter, &resampler,
-                               err));
+    R2_TRY(r2_resampler_create(picture, x->resized, y->resized, window, spec->filter, spec->like,
+                               &resampler, err));
     r2_normaliser_init(&normaliser, spec->mean, spec->std, spec->bgr);
     size_t width = x->network, right = x->pad + x->count;
     for (uint32_t row = 0; row < y->network; row++, dst += width * 3) {

@@ -30,14 +30,11 @@ enum r2_resize_mode {
     R2_RESIZE_MODE_COUNT
 };
 
-/* Whose resize the network was trained with. */
-enum r2_resize_like { R2_LIKE_PIL, R2_LIKE_OPENCV, R2_LIKE_COUNT };
-
 struct r2_input_spec {
     enum r2_resize_mode mode;
     uint32_t size[2]; /* pixels; meaning by mode */
     enum r2_filter filter;
-    enum r2_resize_like like; /* R2_LIKE_OPENCV is refused for now */
+    enum r2_resize_like like; /* whose resize the network was trained with */
     uint32_t crop[2];         /* height, width; both 0 = no crop */
     bool letterbox;           /* not together with crop */
     uint32_t pad_multiple;    /* 0 and 1 = none */
@@ -61,7 +58,7 @@ struct r2_input_spec r2_input_spec_default(void);
    mode none, for one) do not count. */
 bool r2_input_spec_equal(const struct r2_input_spec *a, const struct r2_input_spec *b);
 
-/* R2_INVALID naming the field and its rule; R2_UNSUPPORTED for "like": "opencv". */
+/* R2_INVALID naming the field and its rule; R2_UNSUPPORTED for bicubic like OpenCV. */
 enum r2_status r2_input_spec_check(const struct r2_input_spec *spec, struct r2_error *err);
 
 struct r2_input_shape {

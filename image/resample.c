@@ -6,6 +6,7 @@
 
 #include "base/memory.h"
 #include "image/convolve.h"
+#include "image/two_taps.h"
 
 /* What happens along one axis. */
 enum axis_kind {
@@ -22,6 +23,8 @@ struct axis {
 };
 
 struct r2_resampler {
+    struct r2_two_taps *two_taps; /* like OpenCV: does everything, nothing else is set */
+
     const struct r2_image *src;
     struct axis x, y;
     size_t row_size; /* bytes of an output row */
@@ -111,21 +114,30 @@ static enum r2_status create_buffers(struct r2_resampler *r, struct r2_error *er
     return r2_alloc_aligned(size, "resized rows", &r->ring, err);
 }
 
+static enum r2_status init_like_pillow(struct r2_resampler *r, const struct r2_image *src,
+                                       uint32_t full_width, uint32_t full_height,
+                                       struct r2_window window, enum r2_filter filter,
+                                       struct r2_error *err)
+{
+    r->src = src;
+    r->row_size = (size_t)window.width * 3;
+    R2_TRY(axis_init(&r->x, src->width, full_width, window.x, window.width, filter, err));
+    R2_TRY(axis_init(&r->y, src->height, full_height, window.y, window.height, filter, err));
+    return create_buffers(r, err);
+}
+
 enum r2_status r2_resampler_create(const struct r2_image *src, uint32_t full_width,
                                    uint32_t full_height, struct r2_window window,
-                                   enum r2_filter filter, struct r2_resampler **ret,
-                                   struct r2_error *err)
+                                   enum r2_filter filter, enum r2_resize_like like,
+                                   struct r2_resampler **ret, struct r2_error *err)
 {
     struct r2_resampler *r;
     R2_TRY(check_arguments(src, full_width, full_height, window, filter, err));
     R2_TRY(r2_alloc(1, sizeof *r, "resampler", &r, err));
-    r->src = src;
-    r->row_size = (size_t)window.width * 3;
     enum r2_status status =
-        axis_init(&r->x, src->width, full_width, window.x, window.width, filter, err);
-    if (status == R2_OK)
-        status = axis_init(&r->y, src->height, full_height, window.y, window.height, filter, err);
-    if (status == R2_OK) status = create_buffers(r, err);
+        like == R2_LIKE_OPENCV
+            ? r2_two_taps_create(src, full_width, full_height, window, filter, &r->two_taps, err)
+            : init_like_pillow(r, src, full_width, full_height, window, filter, err);
     if (status != R2_OK) {
         r2_resampler_destroy(r);
         return status;
@@ -137,6 +149,7 @@ enum r2_status r2_resampler_create(const struct r2_image *src, uint32_t full_wid
 void r2_resampler_destroy(struct r2_resampler *resampler)
 {
     if (!resampler) return;
+    r2_two_taps_destroy(resampler->two_taps);
     axis_finish(&resampler->x);
     axis_finish(&resampler->y);
     free(resampler->out);
@@ -193,6 +206,7 @@ static const uint8_t *vertical(struct r2_resampler *r, uint32_t i)
 
 const uint8_t *r2_resampler_next(struct r2_resampler *resampler)
 {
+    if (resampler->two_taps) return r2_two_taps_next(resampler->two_taps);
     uint32_t i = resampler->row++;
     switch (resampler->y.kind) {
     case AXIS_COPY: return horizontal(resampler, resampler->y.first + i, resampler->out);
@@ -209,7 +223,8 @@ enum r2_status r2_image_resize_window(const struct r2_image *src, uint32_t full_
 {
     struct r2_resampler *resampler;
     struct r2_image image;
-    R2_TRY(r2_resampler_create(src, full_width, full_height, window, filter, &resampler, err));
+    R2_TRY(r2_resampler_create(src, full_width, full_height, window, filter, R2_LIKE_PIL,
+                               &resampler, err));
     enum r2_status status = r2_image_create(window.width, window.height, &image, err);
     if (status == R2_OK) {
         size_t stride = r2_image_stride(&image);

@@ -1,6 +1,8 @@
 /*
- * Resizing that equals Pillow's Image.resize, sample for sample.
+ * Resizing that equals that of a library, sample for sample: Pillow's Image.resize, or OpenCV's
+ * cv2.resize (two_taps.h).
  *
+ * Like Pillow:
  * Bilinear and bicubic (a = -0.5) are convolutions whose support grows with the scale when a
  * picture shrinks (antialiasing). Two passes, horizontal first; the result of each is rounded to 8
  * bits; coefficients are fixed-point with 22 fractional bits; a pass that changes nothing is left
@@ -20,6 +22,9 @@
 
 enum r2_filter { R2_FILTER_NEAREST, R2_FILTER_BILINEAR, R2_FILTER_BICUBIC, R2_FILTER_COUNT };
 
+/* Whose resize it equals; there is no R2_FILTER_BICUBIC like OpenCV. */
+enum r2_resize_like { R2_LIKE_PIL, R2_LIKE_OPENCV, R2_LIKE_COUNT };
+
 /* Part of a picture, in pixels. */
 struct r2_window {
     uint32_t x, y, width, height;
@@ -28,7 +33,7 @@ struct r2_window {
 /* The largest side of a resized picture (of which a window may be all that is computed). */
 enum { R2_RESIZE_MAX_SIDE = 1 << 24 };
 
-/* The whole picture in another size. R2_INVALID for a side of 0 or over R2_RESIZE_MAX_SIDE. */
+/* The whole picture in another size, like Pillow. R2_INVALID for a side of 0 or over R2_RESIZE_MAX_SIDE. */
 enum r2_status r2_image_resize(const struct r2_image *src, uint32_t width, uint32_t height,
                                enum r2_filter filter, struct r2_image *ret, struct r2_error *err);
 
@@ -40,16 +45,16 @@ enum r2_status r2_image_resize_window(const struct r2_image *src, uint32_t full_
                                       struct r2_error *err);
 
 /*
- * The same, a row at a time, for callers that turn rows into something else and need no picture:
- * create, then next for each row of the window from the top, then destroy. Borrows src until
- * destroy. Only create can fail.
+ * The same, like either library, a row at a time, for callers that turn rows into something else and
+ * need no picture: create, then next for each row of the window from the top, then destroy. Borrows
+ * src until destroy. Only create can fail; also with R2_UNSUPPORTED, for bicubic like OpenCV.
  */
 struct r2_resampler;
 
 enum r2_status r2_resampler_create(const struct r2_image *src, uint32_t full_width,
                                    uint32_t full_height, struct r2_window window,
-                                   enum r2_filter filter, struct r2_resampler **ret,
-                                   struct r2_error *err);
+                                   enum r2_filter filter, enum r2_resize_like like,
+                                   struct r2_resampler **ret, struct r2_error *err);
 void r2_resampler_destroy(struct r2_resampler *resampler);
 
 /* The next row, [window.width, 3] RGB; borrowed until the next call. Must not be called more often

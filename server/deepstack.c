@@ -6,6 +6,7 @@
 
 #include "config/quote.h"
 #include "heads/detections.h"
+#include "heads/labels.h"
 #include "server/job.h"
 #include "server/protocol.h"
 
@@ -44,12 +45,10 @@ enum r2_status r2_deepstack_select(struct r2_job *job, const struct r2_query *qu
 
 static json_t *prediction(const struct r2_detection *item, const struct r2_labels *labels)
 {
-    json_t *label = labels && item->index < labels->count ? json_string(labels->names[item->index])
-                                                          : json_sprintf("%zu", item->index);
-    return json_pack("{s:o, s:f, s:i, s:i, s:i, s:i}", "label", label, "confidence",
-                     (double)item->score, "x_min", (int)lroundf(item->box.x1), "y_min",
-                     (int)lroundf(item->box.y1), "x_max", (int)lroundf(item->box.x2), "y_max",
-                     (int)lroundf(item->box.y2));
+    return json_pack("{s:o, s:f, s:i, s:i, s:i, s:i}", "label", r2_label_json(labels, item->index),
+                     "confidence", (double)item->score, "x_min", (int)lroundf(item->box.x1),
+                     "y_min", (int)lroundf(item->box.y1), "x_max", (int)lroundf(item->box.x2),
+                     "y_max", (int)lroundf(item->box.y2));
 }
 
 static enum r2_status answer(const struct r2_job *job, const struct r2_answer *answer, json_t **ret,

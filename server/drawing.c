@@ -22,7 +22,7 @@ static enum r2_status draw_on(const struct r2_answer *answer, struct r2_image *p
 {
     R2_CLEANUP(r2_draw_drop) struct r2_draw *draw = NULL;
     R2_TRY(r2_draw_begin(picture, font, &draw, err));
-    r2_answer_draw(answer, draw);
+    R2_TRY(r2_answer_draw(answer, draw, err));
     return r2_draw_end(draw, err);
 }
 

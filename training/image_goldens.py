@@ -1,11 +1,12 @@
-"""Makes tests/golden/image: small pictures and what Pillow makes of them.
+"""Makes tests/golden/image: small pictures and what Pillow and OpenCV make of them.
 
     python training/image_goldens.py [tests/golden/image]
 
-Needs Pillow (11 made the stored files) and numpy. Everything is drawn here from a fixed seed. Four
-tables say what belongs together; paths are relative to their folder:
+Needs Pillow (11 made the stored files), opencv-python-headless (5.0; 4.14 gives the same) and numpy.
+Everything is drawn here from a fixed seed. Five tables say what belongs together; paths are relative to their folder:
 
     resize.tsv     source  width  height  filter  expected
+    opencv.tsv     the same, of OpenCV
     decode.tsv     file  orientation (in the file)  tolerance (grey levels)  expected
     input.tsv      source  the spec's fields  expected (RGBA: alpha 0 = padding)
     normalise.f32  float32 [256, 3], little-endian: each sample by ImageNet mean and deviation
@@ -16,10 +17,12 @@ import sys
 import zlib
 from pathlib import Path
 
+import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageOps
 
 FILTERS = {"nearest": Image.NEAREST, "bilinear": Image.BILINEAR, "bicubic": Image.BICUBIC}
+CV_FILTERS = {"nearest": cv2.INTER_NEAREST, "bilinear": cv2.INTER_LINEAR}
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 WHITE = (255, 255, 255, 255)
 
@@ -230,6 +233,11 @@ def resize(picture, width, height, name):
     return result
 
 
+def resize_like_opencv(picture, width, height, name):
+    return Image.fromarray(cv2.resize(np.asarray(picture), (width, height),
+                                      interpolation=CV_FILTERS[name]))
+
+
 def resized_size(width, height, mode, size):
     short, long = min(width, height), max(width, height)
     if mode == "exact":
@@ -254,9 +262,10 @@ def centre_crop(rgba, crop_h, crop_w):
     return rgba[y:y + crop_h, x:x + crop_w]
 
 
-def prepare(picture, mode, size, name, crop, letterbox, multiple):
+def prepare(picture, mode, size, name, like, crop, letterbox, multiple):
     if mode != "none":
-        picture = resize(picture, *resized_size(*picture.size, mode, size), name)
+        resized = resized_size(*picture.size, mode, size)
+        picture = (resize_like_opencv if like == "opencv" else resize)(picture, *resized, name)
     rgba = np.asarray(picture.convert("RGBA"))
     if letterbox:
         side = max(rgba.shape[:2])
@@ -269,7 +278,7 @@ def prepare(picture, mode, size, name, crop, letterbox, multiple):
     return Image.fromarray(rgba)
 
 
-INPUTS = [  # source, mode, size, filter, crop, letterbox, pad_multiple, bgr
+INPUTS = [  # source, mode, size, filter (/like), crop, letterbox, pad_multiple, bgr
     ("wide", "shorter", (256, 0), "bilinear", (224, 224), 0, 0, 0),
     ("tall", "shorter", (256, 0), "bilinear", (224, 224), 0, 0, 0),
     ("tall", "shorter", (73, 0), "bicubic", (64, 50), 0, 0, 1),
@@ -287,7 +296,21 @@ INPUTS = [  # source, mode, size, filter, crop, letterbox, pad_multiple, bgr
     ("wide", "fit", (80, 100), "bilinear", (0, 0), 0, 32, 0),
     ("tall", "fit", (60, 133), "bilinear", (0, 0), 0, 0, 0),
     ("thin", "shorter", (40, 0), "bilinear", (40, 60), 0, 0, 0),
+    ("wide", "fit", (80, 100), "bilinear/opencv", (0, 0), 0, 32, 0),
+    ("tall", "shorter", (93, 0), "bilinear/opencv", (64, 50), 0, 0, 1),
+    ("wide", "shorter", (69, 0), "nearest/opencv", (64, 64), 0, 1, 0),
 ]
+
+# source name, target sizes; 32x24 is half the size, which OpenCV computes in a way of its own
+OPENCV_RESIZES = {
+    "noise_97x61": [(40, 25), (48, 30), (97, 30), (30, 61), (1, 1), (5, 50)],
+    "strokes_64x48": [(32, 24), (64, 24), (32, 25), (16, 12), (128, 96), (65, 49), (200, 2)],
+    "noise_1x37": [(20, 9), (1, 50)],
+    "noise_37x1": [(9, 20), (50, 1)],
+    "noise_1x1": [(7, 5)],
+    "noise_200x3": [(100, 5), (3, 40), (17, 3)],
+    "noise_3x200": [(40, 3), (1, 100)],
+}
 
 # source name, target sizes
 RESIZES = [
@@ -308,7 +331,7 @@ def main():
     for old in root.glob("*"):
         old.unlink()
     root.mkdir(parents=True, exist_ok=True)
-    tables = {"resize": [], "decode": [], "input": []}
+    tables = {"resize": [], "opencv": [], "decode": [], "input": []}
 
     def store(picture, name):
         picture.save(root / name, optimize=True)
@@ -325,6 +348,11 @@ def main():
                 expected = store(resize(picture, width, height, name),
                                  f"{source}_{width}x{height}_{name}.png")
                 tables["resize"].append((f"{source}.png", width, height, name, expected))
+        for width, height in OPENCV_RESIZES.get(source, ()):
+            for name in CV_FILTERS:
+                expected = store(resize_like_opencv(picture, width, height, name),
+                                 f"opencv_{source}_{width}x{height}_{name}.png")
+                tables["opencv"].append((f"{source}.png", width, height, name, expected))
 
     for name, data, expected in jpeg_cases():
         (root / f"{name}.jpg").write_bytes(data)
@@ -342,9 +370,10 @@ def main():
     for name, picture in sources.items():
         store(picture, f"input_{name}.png")
     for number, (source, mode, size, name, crop, letterbox, multiple, bgr) in enumerate(INPUTS):
-        result = prepare(sources[source], mode, size, name, crop, letterbox, multiple)
-        tables["input"].append((f"input_{source}.png", mode, *size, name, *crop, letterbox,
-                                multiple, bgr, store(result, f"input_{number}_expected.png")))
+        name, like = name.split("/") if "/" in name else (name, "pil")
+        result = prepare(sources[source], mode, size, name, like, crop, letterbox, multiple)
+        tables["input"].append((f"input_{source}.png", mode, *size, name, like, *crop,
+                                letterbox, multiple, bgr, store(result, f"input_{number}_expected.png")))
 
     samples = np.arange(256, dtype=np.float32)[:, None] / np.float32(255)
     values = (samples - np.float32(MEAN)) / np.float32(STD)

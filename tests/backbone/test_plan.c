@@ -260,43 +260,6 @@ static void convolutions(struct r2_graph *graph, r2_value x)
     out(graph, conv(graph, slice, "slice_again", 4));
 }
 
-static void transposed_convolutions(struct r2_graph *graph, r2_value x)
-{
-    static const struct r2_deconv kinds[] = {
-        {.name = "double",
-         .norm = "double_norm",
-         .out = 7,
-         .kernel = 4,
-         .stride = 2,
-         .pad = 1,
-         .relu = true},
-        {.name = "twofold", .out = 16, .kernel = 2, .stride = 2},
-        {.name = "odd", .out = 5, .kernel = 3, .stride = 2, .pad = 1, .relu = true},
-        {.name = "same", .norm = "same_norm", .out = 3, .kernel = 3, .stride = 1, .pad = 1},
-        {.name = "gaps", .out = 4, .kernel = 2, .stride = 3},
-        {.name = "point", .out = 6, .kernel = 1, .stride = 1},
-    };
-    for (size_t i = 0; i < R2_COUNT(kinds); i++) out(graph, r2_graph_deconv(graph, x, &kinds[i]));
-    const struct r2_deconv part = {.name = "part", .out = 7, .kernel = 4, .stride = 2, .pad = 1};
-    r2_value y = r2_graph_deconv(graph, r2_graph_slice(graph, x, 1, 4), &part);
-    out(graph, r2_graph_add(graph, conv3(graph, y, "after", 7), y, true));
-    out(graph, join(graph, y, pool3(graph, y, R2_POOL_MAX)));
-}
-
-/* What SimpleBaseline has, which the engine has fast code for. */
-static void wide_transposed_convolution(struct r2_graph *graph, r2_value x)
-{
-    r2_value y = conv3(graph, x, "a", 64);
-    out(graph, r2_graph_deconv(graph, y,
-                               &(struct r2_deconv){.name = "b",
-                                                   .norm = "c",
-                                                   .out = 32,
-                                                   .kernel = 4,
-                                                   .stride = 2,
-                                                   .pad = 1,
-                                                   .relu = true}));
-}
-
 static void pools(struct r2_graph *graph, r2_value x)
 {
     static const struct r2_pool shapes[] = {
@@ -404,8 +367,6 @@ static const struct {
     GRAPH(concat_of_outputs),
     GRAPH(sum_goes_to_its_place_and_its_operand_is_read_later),
     GRAPH(convolutions),
-    GRAPH(transposed_convolutions),
-    GRAPH(wide_transposed_convolution),
     GRAPH(pools),
     GRAPH(classifier),
     GRAPH(wide_block),

@@ -328,3 +328,14 @@ Test(faster_rcnn, agrees_at_full_width)
 {
     expect_golden("full");
 }
+
+/* What the published weights were trained with. */
+Test(faster_rcnn, default_input)
+{
+    struct fixture self = fixture_open("narrow");
+    const struct r2_input_spec *input = r2_model_input(self.model, 0);
+    cr_expect(input->mode == R2_RESIZE_FIT && input->size[0] == 800 && input->size[1] == 1333);
+    cr_expect(input->filter == R2_FILTER_BILINEAR && input->like == R2_LIKE_OPENCV);
+    cr_expect(input->pad_multiple == 32 && !input->bgr);
+    fixture_close(&self);
+}

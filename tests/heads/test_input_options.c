@@ -171,7 +171,9 @@ Test(input_options, refusals)
     };
     for (size_t i = 0; i < R2_COUNT(cases); i++)
         expect_refused(cases[i].text, R2_INVALID, cases[i].message);
-    expect_refused("{\"resize\": {\"mode\": \"shorter\", \"size\": 9, \"like\": \"opencv\"}}",
+    expect_refused("{\"resize\": {\"mode\": \"shorter\", \"size\": 9, \"filter\": \"bicubic\", "
+                   "\"like\": \"opencv\"}}",
                    R2_UNSUPPORTED,
-                   "input: input resize like opencv is not supported yet; supported: pil");
+                   "input: input filter bicubic is not supported like opencv; supported: nearest, "
+                   "bilinear, or like pil");
 }

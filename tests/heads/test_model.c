@@ -281,7 +281,7 @@ Test(model, tells_what_it_is)
     cr_expect_str_eq(r2_model_task(model, 0), "classify");
     cr_expect_str_eq(r2_model_task(model, 1), "tags");
     cr_expect(r2_model_find_task(model, "tags") == 1 && r2_model_find_task(model, "detect") == -1);
-    cr_expect_eq(r2_model_params(model, 0)->count, 1);
+    cr_expect_eq(r2_model_params(model, 0)->count, 2);
     cr_expect_str_eq(r2_model_params(model, 0)->options[0].name, "top_k");
     cr_expect_eq(r2_model_input(model, 1)->size[1], 36);
 

@@ -130,7 +130,7 @@ Test(poses, drawn)
     memset(image.pixels, 0, 100 * r2_image_stride(&image));
     ASSERT_OK(r2_poses_create(&item, 1, &fish, 0.2f, &result, &err), err);
     ASSERT_OK(r2_draw_begin(&image, NULL, &draw, &err), err);
-    result.kind->draw(result.data, draw);
+    ASSERT_OK(result.kind->draw(result.data, draw, &err), err);
     ASSERT_OK(r2_draw_end(draw, &err), err);
     r2_draw_destroy(draw);
     cr_expect(is_colour(&image, 20, 50, r2_colour_class(0)), "head");

@@ -58,7 +58,7 @@ Test(work, refused_parameters)
     } cases[] = {
         {"top_n", "3", "parameter 'top_n' is unknown; did you mean 'top_k'?"},
         {"orients", "0", "parameter 'orients' is unknown; did you mean 'orient'?"},
-        {"colour", "1", "parameter 'colour' is unknown; known are: top_k, orient"},
+        {"colour", "1", "parameter 'colour' is unknown; known are: top_k, cam, orient"},
         {"top_k", "-1", "top_k: -1 is not in 0..65536"},
         {"top_k", "65537", "top_k: 65537 is not in 0..65536"},
         {"top_k", "3x", "top_k: \"3x\" is not an integer"},

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/text.h"
 #include "image/decode.h"
 #include "image/palette.h"
 #include "tests/http/client.h"
@@ -138,6 +139,52 @@ Test(pictures, what_cannot_be_drawn_is_refused)
         cr_expect(strstr(response.body, "application/json"), "%s", response.body);
         r2_response_finish(&response);
     }
+    stop();
+}
+
+/* A form may ask for what can be drawn: its type is chosen when it has been read. */
+static struct r2_response ask_by_form(const char *accept)
+{
+    struct r2_text body = {0};
+    char headers[160];
+    r2_text_add(&body, "--b\r\nContent-Disposition: form-data; name=\"cam\"\r\n\r\n1\r\n"
+                       "--b\r\nContent-Disposition: form-data; name=\"image\"\r\n\r\n");
+    r2_text_add_bytes(&body, (const char *)photo.data, photo.size);
+    r2_text_add(&body, "\r\n--b--\r\n");
+    snprintf(headers, sizeof headers,
+             "Content-Type: multipart/form-data; boundary=b\r\nAccept: %s\r\n", accept);
+    struct r2_response response =
+        r2_client_ask(daemon_of_test.port, "POST", "/classify", headers, body.data, body.size);
+    r2_text_finish(&body);
+    return response;
+}
+
+Test(pictures, activation_maps_are_told_and_drawn)
+{
+    start("R2_TEST_MODEL");
+    struct r2_response response = ask("/classify?cam=1", "");
+    json_t *answer = r2_response_json(&response);
+    const json_t *map = json_object_get(answer, "cam"), *size = json_object_get(map, "size");
+    const json_t *best = json_array_get(json_object_get(answer, "classes"), 0);
+    cr_expect(json_equal(json_object_get(map, "index"), json_object_get(best, "index")));
+    cr_assert_eq(json_array_size(size), 2, "%s", response.body);
+    cr_expect_eq(json_array_size(json_object_get(map, "values")),
+                 (size_t)(json_integer_value(json_array_get(size, 0)) *
+                          json_integer_value(json_array_get(size, 1))));
+    json_decref(answer);
+    r2_response_finish(&response);
+    struct r2_image drawn = picture("/classify?cam=1", "image/png", R2_FORMAT_PNG);
+    struct r2_image original = decode(r2_buffer_view(&photo), R2_FORMAT_JPEG);
+    cr_expect(memcmp(drawn.pixels, original.pixels, HEIGHT * r2_image_stride(&original)) != 0);
+    r2_image_finish(&original);
+    r2_image_finish(&drawn);
+    response = ask_by_form("image/png");
+    cr_expect_eq(response.status, 200, "%s", response.body);
+    cr_expect_str_eq(r2_response_header(&response, "Content-Type"), "image/png");
+    r2_response_finish(&response);
+    response = ask_by_form("image/gif");
+    cr_expect_eq(response.status, 406);
+    r2_response_finish(&response);
     stop();
 }
 

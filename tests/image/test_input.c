@@ -13,19 +13,21 @@ static size_t index_of(const char *name, const char *const *names, size_t count)
     return i;
 }
 
-/* mode, size 0, size 1, filter, crop h, crop w, letterbox, pad_multiple, bgr */
+/* mode, size 0, size 1, filter, like, crop h, crop w, letterbox, pad_multiple, bgr */
 static struct r2_input_spec read_spec(char *const *cells)
 {
     static const char *const modes[] = {"none", "exact", "shorter", "longer", "fit"};
     static const char *const filters[] = {"nearest", "bilinear", "bicubic"};
+    static const char *const likes[] = {"pil", "opencv"};
     struct r2_input_spec spec = r2_input_spec_default();
     spec.mode = (enum r2_resize_mode)index_of(cells[0], modes, R2_COUNT(modes));
     for (int i = 0; i < 2; i++) spec.size[i] = (uint32_t)atoi(cells[1 + i]);
     spec.filter = (enum r2_filter)index_of(cells[3], filters, R2_COUNT(filters));
-    for (int i = 0; i < 2; i++) spec.crop[i] = (uint32_t)atoi(cells[4 + i]);
-    spec.letterbox = atoi(cells[6]);
-    spec.pad_multiple = (uint32_t)atoi(cells[7]);
-    spec.bgr = atoi(cells[8]);
+    spec.like = (enum r2_resize_like)index_of(cells[4], likes, R2_COUNT(likes));
+    for (int i = 0; i < 2; i++) spec.crop[i] = (uint32_t)atoi(cells[5 + i]);
+    spec.letterbox = atoi(cells[7]);
+    spec.pad_multiple = (uint32_t)atoi(cells[8]);
+    spec.bgr = atoi(cells[9]);
     return spec;
 }
 
@@ -44,7 +46,7 @@ static float *prepare(const struct r2_input_spec *spec, const struct r2_image *p
    values of normalised samples are numpy's own, bit for bit. */
 static void check_golden(char *const *cells)
 {
-    const char *name = cells[10];
+    const char *name = cells[11];
     struct r2_buffer table_file = golden_read("normalise.f32");
     cr_assert(table_file.size == 256 * 3 * sizeof(float));
     float table[256][3];
@@ -80,8 +82,8 @@ static void check_golden(char *const *cells)
 
 Test(input, goldens)
 {
-    size_t cases = golden_table("input.tsv", 11, check_golden);
-    cr_expect(cases >= 15, "only %zu cases", cases);
+    size_t cases = golden_table("input.tsv", 12, check_golden);
+    cr_expect(cases >= 20, "only %zu cases", cases);
 }
 
 Test(input, default_spec)
@@ -145,8 +147,9 @@ Test(input, spec_check_names_field_and_rule)
     REFUSED(spec.filter = R2_FILTER_COUNT, R2_INVALID,
             "input filter is 3: there is no such filter");
     REFUSED(spec.like = R2_LIKE_COUNT, R2_INVALID, "input like is 2: must be pil or opencv");
-    REFUSED(spec.like = R2_LIKE_OPENCV, R2_UNSUPPORTED,
-            "input resize like opencv is not supported yet; supported: pil");
+    REFUSED((spec.like = R2_LIKE_OPENCV, spec.filter = R2_FILTER_BICUBIC), R2_UNSUPPORTED,
+            "input filter bicubic is not supported like opencv; supported: nearest, bilinear, or "
+            "like pil");
     REFUSED(spec.size[0] = 0, R2_INVALID, "input resize size[0] is 0: must be from 1 to 8192");
     REFUSED(spec.size[0] = 8193, R2_INVALID,
             "input resize size[0] is 8193: must be from 1 to 8192");
