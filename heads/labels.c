@@ -2,34 +2,19 @@
 
 #include "base/memory.h"
 
-/* `rest` says what a row is. */
-static enum r2_status find(const struct r2_head_setup *setup, const char *official, unsigned rank,
-                           const char *rest, const struct r2_tensor_entry **ret,
-                           struct r2_error *err)
+enum r2_status r2_head_find_rows(const struct r2_head_setup *setup, const char *official,
+                                 const struct r2_tensor_entry **ret, struct r2_error *err)
 {
     char name[R2_NAME_SIZE];
     R2_TRY(r2_naming_apply(setup->naming, official, name, err));
     const struct r2_tensor_entry *weight = r2_weights_find(setup->weights, name);
     if (!weight) return r2_weights_missing(setup->weights, name, err);
-    if (weight->rank != rank || weight->dims[0] < 1 || weight->dims[0] > R2_CLASSES_MAX)
-        return r2_fail(err, R2_INVALID, "tensor '%s' is not [classes 1..%d, %s]", name,
-                       R2_CLASSES_MAX, rest);
+    const bool flat =
+        weight->rank == 2 || (weight->rank == 4 && weight->dims[2] == 1 && weight->dims[3] == 1);
+    if (!flat || weight->dims[0] < 1 || weight->dims[0] > R2_CLASSES_MAX)
+        return r2_fail(err, R2_INVALID, "tensor '%s' is not [classes 1..%d, features]", name,
+                       R2_CLASSES_MAX);
     *ret = weight;
-    return R2_OK;
-}
-
-enum r2_status r2_head_find_rows(const struct r2_head_setup *setup, const char *official,
-                                 const struct r2_tensor_entry **ret, struct r2_error *err)
-{
-    return find(setup, official, 2, "features", ret, err);
-}
-
-enum r2_status r2_head_count_maps(const struct r2_head_setup *setup, const char *official,
-                                  uint32_t *ret, struct r2_error *err)
-{
-    const struct r2_tensor_entry *weight = NULL;
-    R2_TRY(find(setup, official, 4, "channels, k, k", &weight, err));
-    *ret = (uint32_t)weight->dims[0];
     return R2_OK;
 }
 

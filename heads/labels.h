@@ -9,15 +9,11 @@
 
 enum { R2_CLASSES_MAX = 65536 };
 
-/* The linear layer's weights [rows, features] that the official code calls `official`
-   ("fc.weight"); borrowed from the model. R2_NOT_FOUND; R2_INVALID when they are no such matrix, or
-   have more than R2_CLASSES_MAX rows. */
+/* The weights [rows, features] of a linear layer, or [rows, features, 1, 1] of a convolution, that
+   the official code calls `official` ("fc.weight"); borrowed from the model. R2_NOT_FOUND; R2_INVALID
+   when they are no such matrix, or have more than R2_CLASSES_MAX rows. */
 enum r2_status r2_head_find_rows(const struct r2_head_setup *setup, const char *official,
                                  const struct r2_tensor_entry **ret, struct r2_error *err);
-
-/* How many rows a convolution's weights [rows, channels, k, k] have; likewise. */
-enum r2_status r2_head_count_maps(const struct r2_head_setup *setup, const char *official,
-                                  uint32_t *ret, struct r2_error *err);
 
 /* Reads the labels file of a head with `classes` classes. A NULL path is no labels. */
 enum r2_status r2_head_read_labels(const struct r2_head_setup *setup, const char *path,

@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 
+struct r2_buffer;
 struct r2_draw;
 
 struct r2_result_kind {
@@ -20,6 +21,10 @@ struct r2_result_kind {
 
     /* Draws the result on the picture that it was found in; NULL: there is nothing to see. */
     enum r2_status (*draw)(const void *data, struct r2_draw *draw, struct r2_error *err);
+
+    /* Appends a PNG that is the result itself, where a client asks one head for a PNG; NULL: it gets
+       the drawing. */
+    enum r2_status (*to_png)(const void *data, struct r2_buffer *ret, struct r2_error *err);
 
     /* Frees data; takes NULL. */
     void (*finish)(void *data);

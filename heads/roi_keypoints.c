@@ -63,10 +63,11 @@ static enum r2_status roi_keypoints_init(void *self, const struct r2_head_setup 
                                          struct r2_error *err)
 {
     struct roi_keypoints *head = self;
-    uint32_t joints = 0;
+    const struct r2_tensor_entry *weight = NULL;
     R2_TRY(r2_taps_find(&head->tap_names, &head->first_tap, &head->tap_count, err));
-    R2_TRY(r2_head_count_maps(setup, "keypoints.maps.weight", &joints, err));
-    return r2_skeleton_init(&head->skeleton, &head->persons.skeleton, setup, joints, err);
+    R2_TRY(r2_head_find_rows(setup, "keypoints.maps.weight", &weight, err));
+    return r2_skeleton_init(&head->skeleton, &head->persons.skeleton, setup,
+                            (uint32_t)weight->dims[0], err);
 }
 
 static void roi_keypoints_finish(void *self)

@@ -72,11 +72,12 @@ static enum r2_status simple_baseline_init(void *self, const struct r2_head_setu
                                            struct r2_error *err)
 {
     struct simple_baseline *head = self;
-    uint32_t joints = 0;
+    const struct r2_tensor_entry *weight = NULL;
     R2_TRY(check_input(setup->input, err));
     head->input = *setup->input;
-    R2_TRY(r2_head_count_maps(setup, "final_layer.weight", &joints, err));
-    return r2_skeleton_init(&head->skeleton, &head->persons.skeleton, setup, joints, err);
+    R2_TRY(r2_head_find_rows(setup, "final_layer.weight", &weight, err));
+    return r2_skeleton_init(&head->skeleton, &head->persons.skeleton, setup,
+                            (uint32_t)weight->dims[0], err);
 }
 
 static void simple_baseline_finish(void *self)

@@ -138,12 +138,23 @@ static enum r2_status reply_json(struct r2_job *job, const struct r2_answer *ans
     return R2_OK;
 }
 
+/* The one result that is a picture by itself, where that is asked for; or NULL. */
+static const struct r2_result *find_png(const struct r2_job *job, const struct r2_answer *answer)
+{
+    if (job->nested || strcmp(job->type, R2_PNG_TYPE) != 0) return NULL;
+    for (size_t i = 0; i < R2_MODEL_MAX_HEADS; i++)
+        if (answer->results[i].kind && answer->results[i].kind->to_png) return &answer->results[i];
+    return NULL;
+}
+
 static enum r2_status reply_picture(struct r2_job *job, const struct r2_answer *answer,
                                     struct r2_image *picture, const struct r2_font *font,
                                     struct r2_error *err)
 {
     struct r2_buffer file = {0};
-    enum r2_status status = r2_drawing_make(answer, picture, font, job->type, &file, err);
+    const struct r2_result *png = find_png(job, answer);
+    enum r2_status status = png ? png->kind->to_png(png->data, &file, err)
+                                : r2_drawing_make(answer, picture, font, job->type, &file, err);
     if (status == R2_OK) r2_job_reply_picture(job, job->type, &file);
     r2_buffer_finish(&file);
     return status;

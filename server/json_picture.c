@@ -4,10 +4,10 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/base64.h"
 #include "base/memory.h"
 #include "config/json.h"
 #include "config/quote.h"
-#include "server/base64.h"
 
 static const char key[] = "image";
 static const char where[] = "JSON body, without the text of \"image\"";

@@ -1,7 +1,7 @@
 /*
  * Base64, decoded into a buffer of its room and in place: both must agree.
  */
-#include "server/base64.h"
+#include "base/base64.h"
 #include "tests/fuzz/fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

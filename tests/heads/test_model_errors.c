@@ -59,8 +59,8 @@ Test(model_errors, heads)
         {HEAD("\"type\": \"clasifier\""),
          "heads.classify: head type 'clasifier' is unknown; did you mean classifier"},
         {HEAD("\"type\": \"oracle\""),
-         "heads.classify: head type 'oracle' is unknown; known are classifier, faster_rcnn, "
-         "roi_keypoints, simple_baseline"},
+         "heads.classify: head type 'oracle' is unknown; known are classifier, "
+         "deeplabv3plus, faster_rcnn, roi_keypoints, simple_baseline"},
         {HEAD("\"type\": \"classifier\", \"topk\": 3"),
          "heads.classify: model.json: unknown key \"topk\", did you mean \"top_k\"?"},
         {HEAD("\"type\": \"classifier\", \"top_k\": -1"),
@@ -213,7 +213,7 @@ Test(model_errors, tensors_beside)
 
 Test(model_errors, classifier_of_another_shape)
 {
-    static const uint64_t weight[] = {CLASSES, 63}, conv[] = {CLASSES, 64, 1, 1},
+    static const uint64_t weight[] = {CLASSES, 63}, conv[] = {CLASSES, 64, 3, 3},
                           bias[] = {CLASSES};
     static const char head[] = HEAD("\"type\": \"classifier\", \"weights\": \"head.safetensors\"");
     struct r2_error err = {0};

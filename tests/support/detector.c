@@ -62,10 +62,14 @@ static void rename_deep(const char *official, char *ret, size_t size)
         rename_mmdet(official, ret, size);
 }
 
+test_rename detector_rename(const struct r2_arch *arch)
+{
+    return arch->stem == R2_STEM_7X7 ? rename_mmdet : rename_deep;
+}
+
 enum r2_status detector_weights(const char *path, const struct detector *detector,
                                 struct r2_error *err)
 {
-    const bool deep = detector->arch->stem != R2_STEM_7X7;
     struct r2_graph graph;
     struct r2_taps taps;
     r2_graph_init(&graph);
@@ -74,7 +78,7 @@ enum r2_status detector_weights(const char *path, const struct detector *detecto
     enum r2_status status = r2_graph_check(&graph, err);
     if (status == R2_OK)
         status = test_weights_write(path, &graph, detector->factors,
-                                    deep ? rename_deep : rename_mmdet, err);
+                                    detector_rename(detector->arch), err);
     r2_graph_finish(&graph);
     return status;
 }

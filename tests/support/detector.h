@@ -17,6 +17,10 @@ struct detector {
     const struct test_factor *factors;
 };
 
+/* OpenMMLab's names of a whole network: the trunk is "backbone.", a deep stem and its last norm are
+   one list. */
+test_rename detector_rename(const struct r2_arch *arch);
+
 /* Writes one file with all tensors. */
 enum r2_status detector_weights(const char *path, const struct detector *detector,
                                 struct r2_error *err);

@@ -1,7 +1,7 @@
 /*
- * make_model DIR [--arch NAME] [--classes N] [--detector | --poses]: a complete model directory with
- * test weights, for the HTTP tests; with a classifier, or else with a detector, and with a head that
- * finds the poses of its class0.
+ * make_model DIR [--arch NAME] [--classes N] [--detector | --poses | --segmenter]: a complete model
+ * directory with test weights, for the HTTP tests; with a classifier, or else with a detector, a
+ * detector and a head that finds the poses of its class0, or a segmenter.
  *
  * Without --arch a small custom Res2Net that takes pictures of 64 x 64. The classifier is scaled so
  * that its logits spread (standard deviation 2 on a fixed picture): on flat outputs every program
@@ -16,13 +16,14 @@
 #include "tests/support/detector.h"
 #include "tests/support/keypoints.h"
 #include "tests/support/model_dir.h"
+#include "tests/support/segmenter.h"
 
 enum { MOST_CLASSES = 65536 };
 
 struct command {
     const char *dir, *arch;
     uint32_t classes;
-    bool detector, poses;
+    bool detector, poses, segmenter;
 };
 
 static bool read_command(int count, char **arguments, struct command *ret)
@@ -41,6 +42,8 @@ static bool read_command(int count, char **arguments, struct command *ret)
             command.detector = true;
         } else if (strcmp(arguments[i], "--poses") == 0) {
             command.detector = command.poses = true;
+        } else if (strcmp(arguments[i], "--segmenter") == 0) {
+            command.segmenter = true;
         } else if (!command.dir && arguments[i][0] != '-') {
             command.dir = arguments[i];
         } else {
@@ -51,29 +54,41 @@ static bool read_command(int count, char **arguments, struct command *ret)
     return command.dir != NULL;
 }
 
-static const char detector_keys[] = "\"type\": \"faster_rcnn\", \"fpn_channels\": 32,"
-                                    " \"rpn_channels\": 32, \"fc_channels\": 32";
+/* What model.json says of a head; the input only for the small trunk. */
+struct head {
+    const char *task, *keys, *input;
+};
+
+static const struct head classifier = {
+    "classify", "\"type\": \"classifier\"",
+    "\"resize\": {\"mode\": \"shorter\", \"size\": 72}, \"crop\": 64"};
+static const struct head detector = {
+    "detect",
+    "\"type\": \"faster_rcnn\", \"fpn_channels\": 32, \"rpn_channels\": 32, \"fc_channels\": 32",
+    "\"resize\": {\"mode\": \"fit\", \"size\": [64, 96]}, \"pad_multiple\": 32"};
+static const struct head segmenter = {
+    "segment",
+    "\"type\": \"deeplabv3plus\", \"rates\": [1, 2, 3], \"channels\": 24, \"low_channels\": 8",
+    "\"resize\": {\"mode\": \"fit\", \"size\": [64, 96]}"};
 static const char poses_head[] =
     ",\n    \"keypoints\": {\"type\": \"roi_keypoints\", \"weights\": \"keypoints.safetensors\","
     "\n      \"label\": \"class0\", \"taps\": [\"c2\", \"c3\"], \"channels\": 16, \"bins\": 8,"
     " \"convs\": 1}";
-static const char classifier_input[] =
-    ",\n      \"input\": {\"resize\": {\"mode\": \"shorter\", \"size\": 72}, \"crop\": 64}";
-static const char detector_input[] = ",\n      \"input\": {\"resize\": {\"mode\": \"fit\", "
-                                     "\"size\": [64, 96]}, \"pad_multiple\": 32}";
 
 static enum r2_status write_description(const struct command *command, struct r2_error *err)
 {
-    const char *small_input = command->detector ? detector_input : classifier_input;
-    char arch[128], text[2048];
+    const struct head *head = command->detector    ? &detector
+                              : command->segmenter ? &segmenter
+                                                   : &classifier;
+    char arch[128], input[256], text[2048];
     snprintf(arch, sizeof arch, "\"arch\": \"%s\"", command->arch ? command->arch : "");
+    snprintf(input, sizeof input, ",\n      \"input\": {%s}", head->input);
     snprintf(text, sizeof text,
              "{\n  \"name\": \"test\",\n  \"version\": \"1\",\n"
              "  \"backbone\": {%s, \"weights\": \"trunk.safetensors\"},\n"
              "  \"heads\": {\n    \"%s\": {\"labels\": \"labels.txt\", %s%s}%s\n  }\n}\n",
-             command->arch ? arch : MODEL_DIR_ARCH, command->detector ? "detect" : "classify",
-             command->detector ? detector_keys : "\"type\": \"classifier\"",
-             command->arch ? "" : small_input, command->poses ? poses_head : "");
+             command->arch ? arch : MODEL_DIR_ARCH, head->task, head->keys,
+             command->arch ? "" : input, command->poses ? poses_head : "");
     return model_dir_write(command->dir, "model.json", text, err);
 }
 
@@ -92,17 +107,37 @@ static enum r2_status write_detector(const struct command *command, const struct
     char path[4096];
     /* scores from near 0 to near 1, as a trained one has */
     const struct test_factor factors[] = {{"roi_head.bbox_head.fc_cls.weight", 8}, {0}};
-    const struct detector detector = {.arch = arch,
-                                      .tap_count = R2_STAGES,
-                                      .fpn_channels = 32,
-                                      .rpn_channels = 32,
-                                      .fc_channels = 32,
-                                      .anchors = 3,
-                                      .classes = command->classes,
-                                      .factors = factors};
+    const struct detector made = {.arch = arch,
+                                  .tap_count = R2_STAGES,
+                                  .fpn_channels = 32,
+                                  .rpn_channels = 32,
+                                  .fc_channels = 32,
+                                  .anchors = 3,
+                                  .classes = command->classes,
+                                  .factors = factors};
     if (snprintf(path, sizeof path, "%s/trunk.safetensors", command->dir) >= (int)sizeof path)
         return r2_fail(err, R2_INVALID, "the directory's name is too long");
-    return detector_weights(path, &detector, err);
+    return detector_weights(path, &made, err);
+}
+
+static enum r2_status write_segmenter(const struct command *command, const struct r2_arch *arch,
+                                      struct r2_error *err)
+{
+    char path[4096];
+    const struct segmenter made = {.arch = arch,
+                                   .dialect = R2_DIALECT_OFFICIAL,
+                                   .rates = {1, 2, 3},
+                                   .rate_count = 3,
+                                   .separable = true,
+                                   .channels = 24,
+                                   .fuse_kernel = 3,
+                                   .low_tap = 2,
+                                   .low_channels = 8,
+                                   .decoder_convs = 2,
+                                   .classes = command->classes};
+    if (snprintf(path, sizeof path, "%s/trunk.safetensors", command->dir) >= (int)sizeof path)
+        return r2_fail(err, R2_INVALID, "the directory's name is too long");
+    return segmenter_weights(path, &made, err);
 }
 
 static enum r2_status write_poses(const struct command *command, const struct r2_arch *arch,
@@ -122,8 +157,9 @@ static enum r2_status make_model(const struct command *command, struct r2_error 
     if (command->arch) R2_TRY(r2_arch_find(command->arch, &arch, err));
     if (mkdir(command->dir, 0755) != 0 && errno != EEXIST)
         return r2_fail(err, R2_IO, "%s: %s", command->dir, strerror(errno));
-    R2_TRY(command->detector ? write_detector(command, &arch, err)
-                             : write_classifier(command, &arch, err));
+    R2_TRY(command->detector    ? write_detector(command, &arch, err)
+           : command->segmenter ? write_segmenter(command, &arch, err)
+                                : write_classifier(command, &arch, err));
     if (command->poses) R2_TRY(write_poses(command, &arch, err));
     R2_TRY(model_dir_labels(command->dir, "labels.txt", command->classes, err));
     return write_description(command, err);
@@ -135,7 +171,8 @@ int main(int count, char **arguments)
     struct r2_error err = {0};
     if (!read_command(count, arguments, &command)) {
         fprintf(stderr,
-                "usage: make_model DIR [--arch NAME] [--classes 1..%d] [--detector | --poses]\n",
+                "usage: make_model DIR [--arch NAME] [--classes 1..%d] "
+                "[--detector | --poses | --segmenter]\n",
                 MOST_CLASSES);
         return 2;
     }

@@ -1,8 +1,30 @@
-#include "server/base64.h"
+#include "base/base64.h"
 
 #include <stdbool.h>
 
 enum { SPACE = 0x40, PAD = 0x41, BAD = 0x80, NOT_A_DIGIT = 0xC0 };
+
+void r2_base64_encode(struct r2_bytes bytes, struct r2_text *ret)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    enum { PIECE = 3 * 1024 };
+    char text[PIECE / 3 * 4];
+    for (size_t first = 0; first < bytes.size; first += PIECE) {
+        const size_t end = bytes.size - first < PIECE ? bytes.size : first + PIECE;
+        size_t used = 0;
+        for (size_t i = first; i < end; i += 3) {
+            const size_t left = end - i; /* below 3 only where the bytes end */
+            const uint32_t group = (uint32_t)bytes.data[i] << 16 |
+                                   (left > 1 ? (uint32_t)bytes.data[i + 1] << 8 : 0) |
+                                   (left > 2 ? bytes.data[i + 2] : 0);
+            text[used++] = digits[group >> 18];
+            text[used++] = digits[group >> 12 & 63];
+            text[used++] = left > 1 ? digits[group >> 6 & 63] : '=';
+            text[used++] = left > 2 ? digits[group & 63] : '=';
+        }
+        r2_text_add_bytes(ret, text, used);
+    }
+}
 
 /* What a byte stands for: 0..63, or SPACE, PAD, BAD. */
 static uint8_t value_of(uint8_t byte)

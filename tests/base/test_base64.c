@@ -1,4 +1,4 @@
-#include "server/base64.h"
+#include "base/base64.h"
 
 #include <criterion/criterion.h>
 #include <stdlib.h>
@@ -143,4 +143,33 @@ Test(base64, every_byte_is_either_a_digit_or_not)
         if (decode(text, 4, bytes, &size) == R2_OK && size == 3) accepted++;
     }
     cr_expect_eq(accepted, 64);
+}
+
+Test(base64, is_written_as_rfc_4648_says)
+{
+    static const char *const texts[] = {"",         "Zg==",     "Zm8=",    "Zm9v",
+                                        "Zm9vYg==", "Zm9vYmE=", "Zm9vYmFy"};
+    for (size_t size = 0; size < sizeof texts / sizeof *texts; size++) {
+        struct r2_text text = {0};
+        r2_base64_encode((struct r2_bytes){(const uint8_t *)"foobar", size}, &text);
+        cr_expect_str_eq(r2_text_view(&text), texts[size]);
+        r2_text_finish(&text);
+    }
+}
+
+Test(base64, what_is_written_is_read_back)
+{
+    for (size_t size = 3070; size < 3076; size++) {
+        uint8_t data[3076], back[3 * 1026 + 3];
+        size_t back_size = 0;
+        struct r2_text text = {0};
+        for (size_t i = 0; i < size; i++) data[i] = (uint8_t)(i * i >> 3);
+        r2_base64_encode((struct r2_bytes){data, size}, &text);
+        cr_expect_eq(text.size, (size + 2) / 3 * 4);
+        cr_assert_eq(
+            r2_base64_decode((const uint8_t *)text.data, text.size, back, &back_size, &err), R2_OK,
+            "%s", err.message);
+        cr_expect(back_size == size && memcmp(back, data, size) == 0, "%zu bytes", size);
+        r2_text_finish(&text);
+    }
 }

@@ -1,15 +1,20 @@
 /*
- * Base64 (RFC 4648, section 4: the alphabet with + and /), read tolerantly where senders differ:
- * padding may be missing, white space may stand anywhere, unused bits of the last character are
- * not looked at.
+ * Base64 (RFC 4648, section 4: the alphabet with + and /), written with padding and in one line,
+ * and read tolerantly where senders differ: padding may be missing, white space may stand anywhere,
+ * unused bits of the last character are not looked at.
  */
-#ifndef R2_SERVER_BASE64_H
-#define R2_SERVER_BASE64_H
+#ifndef R2_BASE_BASE64_H
+#define R2_BASE_BASE64_H
 
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/bytes.h"
 #include "base/error.h"
+#include "base/text.h"
+
+/* Appends the text of `bytes`; a failure is the text's. */
+void r2_base64_encode(struct r2_bytes bytes, struct r2_text *ret);
 
 /* Bytes that `size` characters decode to at most. */
 static inline size_t r2_base64_room(size_t size)
