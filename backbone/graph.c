@@ -93,9 +93,10 @@ r2_value r2_graph_input(struct r2_graph *graph, uint32_t channels)
     return append(graph, &node, channels);
 }
 
-r2_value r2_graph_conv(struct r2_graph *graph, r2_value x, const struct r2_conv *conv)
+static r2_value append_conv(struct r2_graph *graph, enum r2_op op, r2_value x,
+                            const struct r2_conv *conv)
 {
-    struct r2_node node = {.op = R2_OP_CONV, .input_count = 1, .inputs = {x}, .conv = *conv};
+    struct r2_node node = {.op = op, .input_count = 1, .inputs = {x}, .conv = *conv};
     struct r2_conv *own = &node.conv;
     if (!x || !set_name(graph, &node, node.name, conv->name) ||
         !set_name(graph, &node, node.norm, conv->norm))
@@ -106,7 +107,26 @@ r2_value r2_graph_conv(struct r2_graph *graph, r2_value x, const struct r2_conv 
     if (!own->kernel || !own->stride) return refuse(graph, &node, "has a kernel or stride of 0");
     if (r2_graph_channels(graph, x) % own->groups || own->out % own->groups)
         return refuse(graph, &node, "has channels that its groups do not divide");
+    if (op == R2_OP_DECONV && own->pad >= own->kernel)
+        return refuse(graph, &node, "pads its whole kernel");
     return append(graph, &node, own->out);
+}
+
+r2_value r2_graph_conv(struct r2_graph *graph, r2_value x, const struct r2_conv *conv)
+{
+    return append_conv(graph, R2_OP_CONV, x, conv);
+}
+
+r2_value r2_graph_deconv(struct r2_graph *graph, r2_value x, const struct r2_deconv *deconv)
+{
+    const struct r2_conv conv = {.name = deconv->name,
+                                 .norm = deconv->norm,
+                                 .out = deconv->out,
+                                 .kernel = deconv->kernel,
+                                 .stride = deconv->stride,
+                                 .pad = deconv->pad,
+                                 .relu = deconv->relu};
+    return append_conv(graph, R2_OP_DECONV, x, &conv);
 }
 
 r2_value r2_graph_pool(struct r2_graph *graph, r2_value x, const struct r2_pool *pool)
@@ -219,6 +239,14 @@ static uint32_t window_length(uint64_t size, uint64_t reach, uint64_t stride, ui
     return (uint32_t)length;
 }
 
+/* Output length of a transposed convolution; 0 when nothing is left of it, or too much. */
+static uint32_t spread_length(uint32_t size, const struct r2_conv *conv)
+{
+    const uint64_t full = (uint64_t)(size - 1) * conv->stride + conv->kernel;
+    return full <= 2 * (uint64_t)conv->pad || full > UINT32_MAX ? 0
+                                                                : (uint32_t)(full - 2 * conv->pad);
+}
+
 static struct r2_extent window_extent(struct r2_extent in, uint32_t reach, uint32_t stride,
                                       uint32_t pad, bool ceil)
 {
@@ -233,6 +261,9 @@ static struct r2_extent node_extent(const struct r2_node *node, const struct r2_
     case R2_OP_CONV:
         return window_extent(in, (node->conv.kernel - 1) * node->conv.dilation + 1,
                              node->conv.stride, node->conv.pad, false);
+    case R2_OP_DECONV:
+        return (struct r2_extent){spread_length(in.height, &node->conv),
+                                  spread_length(in.width, &node->conv)};
     case R2_OP_POOL:
         return window_extent(in, node->pool.kernel, node->pool.stride, node->pool.pad,
                              node->pool.ceil);
@@ -282,6 +313,11 @@ uint64_t r2_graph_macs(const struct r2_graph *graph, const struct r2_node *node,
     uint64_t outputs = (uint64_t)graph->channels[node->output] * out.height * out.width;
     if (node->op == R2_OP_LINEAR)
         return outputs * in * node->linear.window.height * node->linear.window.width;
-    if (node->op != R2_OP_CONV) return 0;
+    if (node->op == R2_OP_DECONV) {
+        const struct r2_extent from = extents[node->inputs[0]];
+        outputs = (uint64_t)graph->channels[node->output] * from.height * from.width;
+    } else if (node->op != R2_OP_CONV) {
+        return 0;
+    }
     return outputs * (in / node->conv.groups) * node->conv.kernel * node->conv.kernel;
 }

@@ -4,7 +4,7 @@
  * A value is a feature map [channels, height, width] of one picture; ids are given in order of
  * creation and 0 is no value. Names are those of the tensors in the weights ("layer1.0.conv1");
  * layers may share theirs. Layouts, fusion, batches and memory are the plan's business; the graph
- * says only conv, pool, resize, split, concat, add, linear.
+ * says only conv, deconv, pool, resize, split, concat, add, linear.
  *
  * A call that cannot be carried out (no memory, values that do not fit) returns value 0, calls on
  * value 0 return 0, and r2_graph_check tells the first error, so that a network is written without
@@ -32,7 +32,8 @@ enum r2_op {
     R2_OP_SLICE,
     R2_OP_CONCAT,
     R2_OP_ADD,
-    R2_OP_LINEAR
+    R2_OP_LINEAR,
+    R2_OP_DECONV
 };
 
 /* 2-D convolution with a square kernel. Weight tensor: name.weight [out, in / groups, k, k].
@@ -44,6 +45,16 @@ struct r2_conv {
     uint32_t kernel, stride, pad;
     uint32_t dilation; /* 1 = dense; 0 is read as 1 */
     uint32_t groups;   /* 0 is read as 1 */
+    bool relu;
+};
+
+/* A transposed 2-D convolution with a square kernel: each cell adds its kernel to the result, stride
+   cells apart, of which pad are cut off at each border. Weight tensor: name.weight [in, out, k, k];
+   norm and bias as of a convolution. */
+struct r2_deconv {
+    const char *name, *norm;
+    uint32_t out;
+    uint32_t kernel, stride, pad;
     bool relu;
 };
 
@@ -80,6 +91,11 @@ struct r2_linear {
     bool relu;
 };
 
+static inline bool r2_op_has_weights(enum r2_op op)
+{
+    return op == R2_OP_CONV || op == R2_OP_DECONV || op == R2_OP_LINEAR;
+}
+
 struct r2_node {
     enum r2_op op;
     uint32_t part; /* 0 = trunk, 1 + i = the nodes of head i; for timing */
@@ -87,7 +103,7 @@ struct r2_node {
     uint32_t input_count;
     r2_value inputs[R2_GRAPH_MAX_INPUTS];
     char name[R2_GRAPH_NAME_SIZE], norm[R2_GRAPH_NAME_SIZE]; /* "" = none */
-    struct r2_conv conv;                                     /* names are in name, norm */
+    struct r2_conv conv; /* DECONV too; names are in name, norm */
     struct r2_pool pool;
     struct r2_linear linear;   /* likewise */
     enum r2_sampling sampling; /* RESIZE */
@@ -121,6 +137,7 @@ void r2_graph_set_part(struct r2_graph *graph, uint32_t part);
 /* The one input of the network, created first. */
 r2_value r2_graph_input(struct r2_graph *graph, uint32_t channels);
 r2_value r2_graph_conv(struct r2_graph *graph, r2_value x, const struct r2_conv *conv);
+r2_value r2_graph_deconv(struct r2_graph *graph, r2_value x, const struct r2_deconv *deconv);
 r2_value r2_graph_pool(struct r2_graph *graph, r2_value x, const struct r2_pool *pool);
 r2_value r2_graph_global_pool(struct r2_graph *graph, r2_value x);
 

@@ -252,6 +252,39 @@ void r2_map_mean(struct r2_map dst, struct r2_map src, const struct r2_map_size 
                     size->channels);
 }
 
+struct spread_job {
+    struct r2_map dst, src;
+    uint32_t stride, pad;
+    struct r2_map_size size;
+};
+
+/* Rows of all pictures, one above the other. */
+static void spread_range(const void *context, size_t begin, size_t end)
+{
+    const struct spread_job *job = context;
+    const struct r2_map_size *size = &job->size;
+    const size_t stride = job->stride;
+    for (size_t row = begin; row < end; row++) {
+        const size_t y = row % size->out.height + job->pad;
+        const size_t from = row / size->out.height * size->in.height + y / stride;
+        for (size_t i = 0; i < size->out.width; i++) {
+            const size_t x = i + job->pad;
+            const float *cell =
+                job->src.data + (from * size->in.width + x / stride) * job->src.pitch;
+            memcpy(job->dst.data + (row * size->out.width + i) * job->dst.pitch,
+                   cell + (y % stride * stride + x % stride) * size->channels,
+                   size->channels * sizeof(float));
+        }
+    }
+}
+
+void r2_map_spread(struct r2_map dst, struct r2_map src, uint32_t stride, uint32_t pad,
+                   const struct r2_map_size *size)
+{
+    const struct spread_job job = {dst, src, stride, pad, *size};
+    run_ranges(spread_range, &job, size->batch * size->out.height, out_floats(size));
+}
+
 struct resize_job {
     struct r2_map dst, src, other; /* other.data may be NULL */
     struct r2_map_size size;

@@ -48,6 +48,20 @@ void r2_map_pool(struct r2_map dst, struct r2_map src, const struct r2_pool *poo
 /* dst [batch, channels] = mean over the pixels of each picture, both maps channels-last. */
 void r2_map_mean(struct r2_map dst, struct r2_map src, const struct r2_map_size *size);
 
+/* A transposed convolution runs as a dense one of stride 1 with so many taps a side, padded by all of
+   them but one, to stride^2 times its channels: those of the cells that one cell of the result's
+   grid becomes. */
+static inline uint32_t r2_spread_taps(uint32_t kernel, uint32_t stride)
+{
+    return (kernel + stride - 1) / stride;
+}
+
+/* What follows it: dst's cell (y, x) is the channels [(y + pad) % stride, (x + pad) % stride, :] of
+   src's cell ((y + pad) / stride, (x + pad) / stride). Both maps channels-last; size->channels are
+   those of dst. */
+void r2_map_spread(struct r2_map dst, struct r2_map src, uint32_t stride, uint32_t pad,
+                   const struct r2_map_size *size);
+
 /* dst = src resized, plus `other` (of the size of dst) when other.data is not NULL, max(0, .) with
    relu. dst may be `other`. Padding as in r2_map_copy. */
 void r2_map_resize(struct r2_map dst, struct r2_map src, struct r2_map other,

@@ -129,6 +129,55 @@ static enum r2_status lower_conv(struct r2_lowering *lower, size_t n, struct r2_
     return r2_lowering_step(lower, step, err);
 }
 
+/* A dense convolution, then the spreading of its channels (kernels.h). oneDNN's own transposed one
+   is several times slower. */
+static enum r2_status lower_deconv(struct r2_lowering *lower, size_t n, struct r2_error *err)
+{
+    const struct r2_node *node = &lower->graph->nodes[n];
+    const struct r2_conv *deconv = &node->conv;
+    const struct r2_extent in = lower->extents[node->inputs[0]];
+    const uint32_t taps = r2_spread_taps(deconv->kernel, deconv->stride),
+                   batch = lower->plan->shape.batch;
+    const struct r2_extent grid = {in.height + taps - 1, in.width + taps - 1};
+    const struct r2_conv_shape shape = {
+        .conv = {.out = deconv->out * deconv->stride * deconv->stride,
+                 .kernel = taps,
+                 .stride = 1,
+                 .pad = taps - 1,
+                 .dilation = 1,
+                 .groups = 1,
+                 .relu = deconv->relu},
+        .batch = batch,
+        .in = lower->graph->channels[node->inputs[0]],
+        .src = in,
+        .dst = grid};
+    struct r2_plan_step step = primitive_step(lower, n, "deconv");
+    R2_TRY(r2_value_dense(lower, node->inputs[0], &step.src, err));
+    R2_TRY(r2_lowering_buffer(
+        lower->plan,
+        (struct r2_plan_buffer){.pixels = (size_t)batch * grid.height * grid.width,
+                                .channels = shape.conv.out},
+        &step.dst, err));
+    const struct r2_plan_view spread = step.dst;
+    if (r2_primitive_conv(&shape, &step.primitive, err) != R2_OK)
+        return r2_fail_in(err, "layer '%s'", node->name);
+    R2_TRY(r2_lowering_step(lower, step, err));
+    R2_TRY(r2_value_target(lower, node->output, err));
+    return r2_lowering_step(
+        lower,
+        (struct r2_plan_step){.kind = R2_STEP_SPREAD,
+                              .label = "spread",
+                              .dst = lower->values[node->output].view,
+                              .src = spread,
+                              .other = R2_NO_VIEW,
+                              .copy = R2_NO_VIEW,
+                              .channels = deconv->out,
+                              .pool = {.stride = deconv->stride, .pad = deconv->pad},
+                              .out = lower->extents[node->output],
+                              .in = grid},
+        err);
+}
+
 static enum r2_status lower_linear(struct r2_lowering *lower, size_t n, struct r2_error *err)
 {
     const struct r2_node *node = &lower->graph->nodes[n];
@@ -276,6 +325,7 @@ static enum r2_status lower_node(struct r2_lowering *lower, size_t n, struct r2_
         return R2_OK;
     case R2_OP_CONV:
         return lower->is_winograd[n] ? lower_winograd(lower, n, err) : lower_conv(lower, n, err);
+    case R2_OP_DECONV: return lower_deconv(lower, n, err);
     case R2_OP_LINEAR: return lower_linear(lower, n, err);
     case R2_OP_POOL:
     case R2_OP_GLOBAL_POOL: return lower_pool(lower, node, err);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "backbone/kernels.h"
 #include "backbone/slab.h"
 #include "base/memory.h"
 
@@ -35,6 +36,7 @@ struct tensors {
     const struct r2_tensor_entry *bias;                           /* without a norm */
     const struct r2_tensor_entry *gamma, *beta, *mean, *variance; /* with one */
     uint32_t out;
+    const struct r2_conv *deconv; /* NULL unless the weights are [in, out, k, k] */
     size_t
         cells; /* that a row of LINEAR weights has of each channel, one after the other; else 1 */
 };
@@ -102,10 +104,13 @@ static enum r2_status find_tensors(const struct r2_params *params, const struct 
     const uint64_t out = r2_graph_channels(graph, node->output);
     const uint64_t in = r2_graph_channels(graph, node->inputs[0]);
     const uint64_t k = node->conv.kernel;
-    const bool is_conv = node->op == R2_OP_CONV;
+    const bool transposed = node->op == R2_OP_DECONV, is_conv = node->op != R2_OP_LINEAR;
     const uint64_t cells = (uint64_t)node->linear.window.height * node->linear.window.width;
-    const uint64_t dims[] = {out, is_conv ? in / node->conv.groups : in * cells, k, k};
-    struct tensors tensors = {.out = (uint32_t)out, .cells = is_conv ? 1 : cells};
+    const uint64_t row = is_conv ? in / node->conv.groups : in * cells;
+    const uint64_t dims[] = {transposed ? in : out, transposed ? out : row, k, k};
+    struct tensors tensors = {.out = (uint32_t)out,
+                              .deconv = transposed ? &node->conv : NULL,
+                              .cells = is_conv ? 1 : cells};
 
     R2_TRY(take(source, node->name, "weight", is_conv ? 4 : 2, dims, &tensors.weight, err));
     if (!node->norm[0]) {
@@ -162,7 +167,7 @@ enum r2_status r2_params_check(const struct r2_params *params, const struct r2_g
         const struct r2_node *node = &graph->nodes[i];
         struct tensors tensors = {0};
         R2_AUTOFREE float *affine = NULL;
-        if (node->op != R2_OP_CONV && node->op != R2_OP_LINEAR) continue;
+        if (!r2_op_has_weights(node->op)) continue;
         R2_TRY(find_tensors(params, graph, node, &tensors, err));
         R2_TRY(r2_alloc(2 * (size_t)tensors.out, sizeof *affine, "batch norm", &affine, err));
         R2_TRY(read_affine(&tensors, params->sources[node->part].norm_eps, affine,
@@ -192,6 +197,51 @@ static enum r2_status interleave(float *rows, size_t count, size_t channels, siz
     return R2_OK;
 }
 
+/* The weights [in, out, k, k] of a transposed convolution as those of the dense one that it runs as,
+   [y, x, out, in, taps, taps]: y and x say which cell a cell becomes (kernels.h). Taps that look
+   beyond the kernel are 0. */
+static enum r2_status unfold(const struct tensors *tensors, float **weights, struct r2_error *err)
+{
+    const size_t k = tensors->deconv->kernel, stride = tensors->deconv->stride;
+    const size_t taps = r2_spread_taps(tensors->deconv->kernel, tensors->deconv->stride);
+    const size_t out = tensors->out, in = tensors->weight->count / (out * k * k);
+    R2_AUTOFREE float *made = NULL;
+    R2_TRY(r2_alloc(stride * stride * out * in, taps * taps * sizeof *made, "weights", &made, err));
+    float *at = made;
+    for (size_t phase = 0; phase < stride * stride; phase++)
+        for (size_t i = 0; i < out * in; i++)
+            for (size_t tap = 0; tap < taps * taps; tap++, at++) {
+                const size_t y = stride * (taps - 1 - tap / taps) + phase / stride;
+                const size_t x = stride * (taps - 1 - tap % taps) + phase % stride;
+                const float *kernel = *weights + (i % in * out + i / in) * k * k;
+                if (y < k && x < k) *at = kernel[y * k + x];
+            }
+    free(*weights);
+    *weights = R2_TAKE(made);
+    return R2_OK;
+}
+
+/* Rows as a primitive wants them. */
+static enum r2_status read_weights(const struct tensors *tensors, float **ret, struct r2_error *err)
+{
+    R2_AUTOFREE float *plain = NULL;
+    R2_TRY(read_floats(tensors->weight, &plain, err));
+    if (tensors->deconv) R2_TRY(unfold(tensors, &plain, err));
+    R2_TRY(interleave(plain, tensors->out, tensors->weight->count / tensors->out / tensors->cells,
+                      tensors->cells, err));
+    *ret = R2_TAKE(plain);
+    return R2_OK;
+}
+
+/* Elements of a row of those. */
+static size_t row_size(const struct tensors *tensors)
+{
+    const struct r2_conv *deconv = tensors->deconv;
+    if (!deconv) return tensors->weight->count / tensors->out;
+    const size_t taps = r2_spread_taps(deconv->kernel, deconv->stride);
+    return (size_t)tensors->weight->dims[0] * taps * taps;
+}
+
 /* Folds and packs into a new entry. */
 static enum r2_status fill(struct r2_slabs *slabs, struct entry *entry,
                            const struct tensors *tensors, double eps,
@@ -199,23 +249,26 @@ static enum r2_status fill(struct r2_slabs *slabs, struct entry *entry,
 {
     const struct r2_weights_format *format = r2_primitive_weights(primitive);
     const size_t packed_size = r2_weights_format_size(format);
-    const size_t per_channel = tensors->weight->count / tensors->out;
+    const size_t phases =
+        tensors->deconv ? (size_t)tensors->deconv->stride * tensors->deconv->stride : 1;
+    const size_t out = tensors->out, rows = phases * out, bias_size = rows * sizeof(float);
+    const size_t per_row = row_size(tensors);
     R2_AUTOFREE float *plain = NULL, *scale = NULL;
 
     R2_TRY(r2_weights_format_clone(format, &entry->format, err));
     R2_TRY(r2_slabs_alloc(slabs, packed_size, "packed weights", &entry->packed.weights, err));
-    R2_TRY(r2_slabs_alloc(slabs, tensors->out * sizeof(float), "bias", &entry->packed.bias, err));
-    R2_TRY(r2_alloc_aligned(tensors->out * sizeof(float), "batch norm", &scale, err));
+    R2_TRY(r2_slabs_alloc(slabs, bias_size, "bias", &entry->packed.bias, err));
+    R2_TRY(r2_alloc_aligned(out * sizeof(float), "batch norm", &scale, err));
     R2_TRY(read_affine(tensors, eps, scale, entry->packed.bias, err));
-    R2_TRY(read_floats(tensors->weight, &plain, err));
-    for (uint32_t i = 0; i < tensors->out; i++)
-        for (size_t k = 0; k < per_channel; k++) plain[i * per_channel + k] *= scale[i];
-    R2_TRY(interleave(plain, tensors->out, per_channel / tensors->cells, tensors->cells, err));
+    R2_TRY(read_weights(tensors, &plain, err));
+    for (size_t i = out; i < rows; i++) entry->packed.bias[i] = entry->packed.bias[i - out];
+    for (size_t i = 0; i < rows; i++)
+        for (size_t k = 0; k < per_row; k++) plain[i * per_row + k] *= scale[i % out];
     R2_TRY(r2_primitive_pack(primitive, plain, entry->packed.weights, err));
     entry->tensor = tensors->weight;
     entry->affine = affine_of(tensors);
     entry->cells = tensors->cells;
-    entry->packed.size = packed_size + tensors->out * sizeof(float);
+    entry->packed.size = packed_size + bias_size;
     return R2_OK;
 }
 

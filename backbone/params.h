@@ -33,11 +33,11 @@ enum r2_status r2_params_check(const struct r2_params *params, const struct r2_g
 /* Counted. */
 struct r2_packed {
     void *weights;
-    float *bias; /* [out] */
+    float *bias; /* [out of the primitive] */
     size_t size; /* bytes of both */
 };
 
-/* The folded and packed parameters of a CONV or LINEAR node for this primitive. */
+/* The folded and packed parameters of a CONV, DECONV or LINEAR node for this primitive. */
 enum r2_status r2_params_get(struct r2_params *params, const struct r2_graph *graph,
                              const struct r2_node *node, const struct r2_primitive *primitive,
                              struct r2_packed **ret, struct r2_error *err);

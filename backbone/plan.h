@@ -41,8 +41,9 @@ size_t r2_plan_size(const struct r2_plan *plan);
 
 /* What one step of a plan does; borrowed texts. */
 struct r2_step_info {
-    const char *name;           /* of the layer, "" for moves */
-    const char *kind;           /* "conv", "linear", "copy", "add", "pool", "mean", "resize" */
+    const char *name; /* of the layer, "" for moves */
+    const char *kind; /* "conv", "linear", "deconv", "copy", "add", "pool", "mean", "resize",
+                                   "spread" */
     const char *implementation; /* oneDNN's, or "own" */
     uint64_t macs;
     uint32_t part;

@@ -33,7 +33,8 @@ enum r2_step_kind {
     R2_STEP_ADD,
     R2_STEP_POOL,
     R2_STEP_MEAN,
-    R2_STEP_RESIZE
+    R2_STEP_RESIZE,
+    R2_STEP_SPREAD
 };
 
 struct r2_plan_step {
@@ -46,11 +47,11 @@ struct r2_plan_step {
     struct r2_plan_view other; /* ADD, RESIZE: what is added, or no buffer */
     struct r2_plan_view copy;  /* ADD: where `other` is copied, or no buffer */
     uint32_t channels;
-    size_t pixels; /* COPY, ADD: of all pictures */
-    bool relu;     /* ADD, RESIZE */
-    struct r2_pool pool;
+    size_t pixels;       /* COPY, ADD: of all pictures */
+    bool relu;           /* ADD, RESIZE */
+    struct r2_pool pool; /* SPREAD: its stride and pad */
     enum r2_sampling sampling;
-    struct r2_extent out, in; /* POOL, MEAN, RESIZE: of one picture */
+    struct r2_extent out, in; /* POOL, MEAN, RESIZE, SPREAD: of one picture */
     struct r2_primitive *primitive;
     struct r2_packed *packed;
     uint64_t macs;

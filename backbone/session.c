@@ -121,6 +121,7 @@ static enum r2_status run_step(const struct r2_session *session, size_t i, struc
         break;
     case R2_STEP_POOL: r2_map_pool(dst, src, &step->pool, &size); break;
     case R2_STEP_MEAN: r2_map_mean(dst, src, &size); break;
+    case R2_STEP_SPREAD: r2_map_spread(dst, src, step->pool.stride, step->pool.pad, &size); break;
     case R2_STEP_RESIZE:
         r2_map_resize(dst, src, view_map(session, step->other), step->sampling, &size, step->relu);
         break;

@@ -124,6 +124,7 @@ const struct r2_head_type r2_classifier_head = {
     .init = classifier_init,
     .finish = classifier_finish,
     .default_params = classifier_default_params,
+    .gives = &r2_classes_kind,
     .build = classifier_build,
     .is_drawn = classifier_is_drawn,
     .decode = classifier_decode,

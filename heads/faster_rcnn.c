@@ -7,13 +7,13 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/memory.h"
 #include "heads/candidates.h"
 #include "heads/labels.h"
 #include "heads/proposals.h"
 #include "heads/roi_align.h"
+#include "heads/taps.h"
 
 enum { MAX_LEVELS = R2_STAGES + 3, MAX_ANCHORS = 64, ROI_BINS = 7 };
 
@@ -97,27 +97,10 @@ static const struct r2_input_spec input = {
 
 /* --- load --- */
 
-static enum r2_status find_taps(struct faster_rcnn *rcnn, struct r2_error *err)
-{
-    static const char *const names[R2_STAGES] = {"c2", "c3", "c4", "c5"};
-    uint32_t first = 0;
-    while (first < R2_STAGES && strcmp(names[first], rcnn->tap_names.items[0]) != 0) first++;
-    for (uint32_t i = 0; i < rcnn->tap_names.count; i++)
-        if (first + i >= R2_STAGES || strcmp(names[first + i], rcnn->tap_names.items[i]) != 0)
-            return r2_fail(err, R2_INVALID,
-                           "key 'taps': '%.32s' is not in its place; taps are consecutive ones of "
-                           "c2, c3, c4, c5",
-                           rcnn->tap_names.items[i]);
-    rcnn->first_tap = first;
-    rcnn->tap_count = (uint32_t)rcnn->tap_names.count;
-    rcnn->level_count = rcnn->tap_count + (uint32_t)rcnn->extra_levels;
-    return R2_OK;
-}
-
-/* Pixels between two cells of a level: 4 on c2, then doubling. */
+/* Pixels between two cells of a level. */
 static uint32_t stride_of(const struct faster_rcnn *rcnn, uint32_t level)
 {
-    return UINT32_C(4) << (rcnn->first_tap + level);
+    return r2_tap_stride(rcnn->first_tap + level);
 }
 
 static void make_anchors(struct faster_rcnn *rcnn)
@@ -136,11 +119,8 @@ static enum r2_status faster_rcnn_init(void *self, const struct r2_head_setup *s
 {
     struct faster_rcnn *rcnn = self;
     const struct r2_tensor_entry *weight = NULL;
-    if (setup->arch->output_stride != 32)
-        return r2_fail(err, R2_INVALID,
-                       "the pyramid needs a trunk of output_stride 32, this one has %u",
-                       setup->arch->output_stride);
-    R2_TRY(find_taps(rcnn, err));
+    R2_TRY(r2_taps_find(setup->arch, &rcnn->tap_names, &rcnn->first_tap, &rcnn->tap_count, err));
+    rcnn->level_count = rcnn->tap_count + (uint32_t)rcnn->extra_levels;
     make_anchors(rcnn);
     R2_TRY(r2_head_find_rows(setup, "roi_head.bbox_head.fc_cls.weight", &weight, err));
     if (weight->dims[0] < 2)
@@ -222,6 +202,12 @@ static void faster_rcnn_build(const void *self, struct r2_graph *graph, const st
         add_output(graph, prefix, "deltas", i,
                    conv(graph, x, "rpn_head.rpn_reg", 4 * (int64_t)rcnn->anchor_count, 1, false));
     }
+}
+
+static struct r2_extent window(const void *self)
+{
+    (void)self;
+    return (struct r2_extent){ROI_BINS, ROI_BINS};
 }
 
 static void build_box_head(const void *self, struct r2_graph *graph)
@@ -397,7 +383,7 @@ static enum r2_status faster_rcnn_describe(const void *self, json_t *object, str
 }
 
 static const struct r2_head_regions regions = {
-    .window = {ROI_BINS, ROI_BINS},
+    .window = window,
     .build = build_box_head,
     .gather = gather,
     .fill = fill,
@@ -417,6 +403,7 @@ const struct r2_head_type r2_faster_rcnn_head = {
     .init = faster_rcnn_init,
     .finish = faster_rcnn_finish,
     .default_params = faster_rcnn_default_params,
+    .gives = &r2_detections_kind,
     .build = faster_rcnn_build,
     .regions = &regions,
     .is_drawn = faster_rcnn_is_drawn,

@@ -49,17 +49,22 @@ void r2_head_add_output(struct r2_graph *graph, const char *prefix, const char *
 /* What a head may look at while it works on one picture; borrowed. */
 struct r2_head_run {
     struct r2_head_outputs outputs;     /* of its nodes on the taps */
-    const struct r2_geometry *geometry; /* of the trunk's input */
+    const struct r2_image *picture;     /* upright */
+    const struct r2_geometry *geometry; /* of the trunk's input; for crops, of the picture itself */
     const void *params;                 /* of the request; NULL when the type has none */
+    const struct r2_result *needed;     /* of the head that it needs; NULL when it needs none */
     void *state;                        /* what `gather` made; NULL for a head without regions */
 };
 
 /* A second network, over regions of what the first one computed. The model runs it in batches and
-   leaves the outputs on the taps alone meanwhile. */
-struct r2_head_regions {
-    struct r2_extent window; /* height and width of a region */
+   leaves the outputs on the taps alone meanwhile.
 
-    /* Adds the network to an empty graph: an input of some channels, named outputs. */
+   Without `build` the regions are crops of the picture: the network is the trunk with the head's own
+   nodes, for each crop, and there is none over the picture as a whole. */
+struct r2_head_regions {
+    struct r2_extent (*window)(const void *self); /* height and width of a region */
+
+    /* Adds the network to an empty graph: an input of some channels, named outputs. NULL: crops. */
     void (*build)(const void *self, struct r2_graph *graph);
 
     /* Finds the regions: their number, which may be 0, and what the head wants to remember of this
@@ -86,6 +91,7 @@ struct r2_head_setup {
     const struct r2_weights *weights;
     const struct r2_naming *naming;
     const struct r2_arch *arch; /* of the trunk */
+    const struct r2_input_spec *input;
 };
 
 struct r2_head_type {
@@ -111,6 +117,13 @@ struct r2_head_type {
     /* Defaults of the request parameters that the model decides (top_k); may be NULL. */
     void (*default_params)(const void *self, void *params);
 
+    /* The task of the head whose result it reads; NULL: none. With params, for that request; without,
+       for any. Itself NULL: never. The model runs that head first, asked or not, and gives its input
+       to this one where neither model.json nor `input` has another. */
+    const char *(*needs)(const void *self, const void *params);
+    const struct r2_result_kind *takes; /* what that result must be */
+    const struct r2_result_kind *gives; /* its own result, for heads that need it; NULL: not said */
+
     /* Adds the head's nodes to the taps and names its outputs by r2_head_add_output. */
     void (*build)(const void *self, struct r2_graph *graph, const struct r2_taps *taps,
                   const char *prefix);
@@ -127,6 +140,11 @@ struct r2_head_type {
     /* Adds to the head's object in GET /models (labels and the like). */
     enum r2_status (*describe)(const void *self, json_t *object, struct r2_error *err);
 };
+
+static inline bool r2_head_takes_crops(const struct r2_head_type *type)
+{
+    return type->regions && !type->regions->build;
+}
 
 /* R2_INVALID names the nearest known type. */
 enum r2_status r2_head_type_find(const char *name, const struct r2_head_type **ret,

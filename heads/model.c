@@ -70,7 +70,7 @@ static enum r2_status init_head(struct r2_model *model, struct r2_model_part *pa
         part->weights = model->weights;
     r2_naming_find_classifier(&part->weights, &part->naming);
     struct r2_head_setup setup = {model->file.dir, &part->weights, &part->naming,
-                                  &model->backbone.arch};
+                                  &model->backbone.arch, &part->input};
     return type->init(part->self, &setup, err);
 }
 
@@ -92,22 +92,37 @@ static enum r2_status load_head(struct r2_model *model, const struct r2_model_he
     return status == R2_OK ? R2_OK : r2_fail_in(err, "heads.%s", from->task);
 }
 
-/* Heads with equal inputs share a pass. */
+/* Heads with equal inputs share a pass, but none is in one before that of the head it needs. */
 static void make_passes(struct r2_model *model)
 {
-    int classify = r2_model_find_task(model, "classify");
-    for (size_t i = 0; i < model->head_count; i++) {
+    for (size_t k = 0; k < model->head_count; k++) {
+        const uint32_t i = model->order[k];
         struct r2_model_part *part = &model->heads[i];
-        uint32_t pass = 0;
+        const struct r2_model_part *needed = part->needs < 0 ? NULL : &model->heads[part->needs];
+        const struct r2_head *head = part->self;
+        const bool crops = r2_head_takes_crops(part->type);
+        uint32_t pass = crops ? (uint32_t)model->pass_count : needed ? needed->pass : 0;
+        if (needed && !head->input && !part->type->input) part->input = needed->input;
         while (pass < model->pass_count &&
-               !r2_input_spec_equal(&model->passes[pass].input, &part->input))
+               (model->passes[pass].crops ||
+                !r2_input_spec_equal(&model->passes[pass].input, &part->input)))
             pass++;
-        if (pass == model->pass_count) model->passes[model->pass_count++].input = part->input;
+        if (pass == model->pass_count)
+            model->passes[model->pass_count++] =
+                (struct r2_model_pass){.input = part->input, .crops = crops};
         model->passes[pass].heads |= UINT32_C(1) << i;
         part->pass = pass;
     }
-    if (!model->pass_count) model->passes[model->pass_count++].input = r2_input_spec_default();
-    if (classify >= 0) model->embed_pass = model->heads[classify].pass;
+}
+
+static void choose_embed_pass(struct r2_model *model)
+{
+    const int classify = r2_model_find_task(model, "classify");
+    uint32_t pass = classify < 0 ? 0 : model->heads[classify].pass;
+    while (pass < model->pass_count && model->passes[pass].crops) pass++;
+    if (pass == model->pass_count)
+        model->passes[model->pass_count++].input = r2_input_spec_default();
+    model->embed_pass = pass;
 }
 
 enum r2_status r2_model_graph(const struct r2_model *model, uint32_t heads, struct r2_graph *graph,
@@ -190,7 +205,9 @@ static enum r2_status load(struct r2_model *model, const char *dir,
     R2_TRY(load_backbone(model, err));
     for (size_t i = 0; i < model->file.head_count; i++)
         R2_TRY(load_head(model, &model->file.heads[i], err));
+    R2_TRY(r2_needs_resolve(model, err));
     make_passes(model);
+    choose_embed_pass(model);
     R2_TRY(bind_params(model, err));
     return r2_plan_cache_create(options->plan_cache, make_plan, model, &model->plans, err);
 }

@@ -18,16 +18,20 @@ struct r2_model_part {
     const struct r2_head_type *type;
     void *self; /* the type's private struct */
     struct r2_input_spec input;
+    int needs; /* head whose result it reads, or -1 */
     uint32_t pass;
     char prefix[32]; /* of its outputs: "classify." */
     struct r2_weights weights;
     struct r2_naming naming;
 };
 
-/* One trunk pass: the heads whose inputs are equal share it. */
+/* One trunk pass: the heads whose inputs are equal share it. A head that takes crops has one of its
+   own, in which the trunk runs over them instead of the picture. A pass comes after those whose heads'
+   results its heads need. */
 struct r2_model_pass {
     struct r2_input_spec input;
     uint32_t heads; /* bit i: head i */
+    bool crops;
 };
 
 struct r2_model {
@@ -43,9 +47,11 @@ struct r2_model {
     struct r2_plan_cache *plans;
     size_t head_count;
     struct r2_model_part heads[R2_MODEL_MAX_HEADS];
+    uint32_t order[R2_MODEL_MAX_HEADS]; /* of heads: the needed before those that need them */
     size_t pass_count;
-    struct r2_model_pass passes[R2_MODEL_MAX_HEADS];
-    uint32_t embed_pass; /* whose input /embed uses: the classifier's, or else the first */
+    struct r2_model_pass passes[R2_MODEL_MAX_HEADS + 1];
+    uint32_t embed_pass; /* whose input /embed uses: the classifier's, or else the first without
+                            crops; the default when there is none */
 };
 
 /* In the `heads` of a plan's key: the pooled feature is an output too. */
@@ -64,9 +70,8 @@ enum r2_status r2_model_plan(const struct r2_model *model, uint32_t pass, uint32
 enum r2_status r2_regions_graph(const struct r2_model *model, uint32_t i, struct r2_graph *graph,
                                 struct r2_error *err);
 
-/* The sizes of the batches that it is run in, ascending. */
-enum { R2_REGIONS_BATCHES = 3 };
-extern const uint32_t r2_regions_batches[R2_REGIONS_BATCHES];
+/* The largest batch that it is run in. */
+uint32_t r2_regions_largest(const struct r2_model *model, uint32_t i);
 
 /* Its compiled plan; counted. */
 enum r2_status r2_regions_plan(const struct r2_model *model, uint32_t i, uint32_t batch,
@@ -82,6 +87,15 @@ enum r2_status r2_regions_run(const struct r2_work *work, uint32_t i, struct r2_
 /* Compiles all its plans and has the session's memory grown for them. */
 enum r2_status r2_regions_warm(const struct r2_model *model, uint32_t i, unsigned threads,
                                struct r2_session *session, struct r2_error *err);
+
+/* Finds the head that each head needs (needs.c), and their order. R2_NOT_FOUND, R2_INVALID. */
+enum r2_status r2_needs_resolve(struct r2_model *model, struct r2_error *err);
+
+/* The head whose result head i reads for this work, or -1. */
+int r2_needs_of(const struct r2_work *work, uint32_t i);
+
+/* The work's heads and all that they need: bit i is head i. */
+uint32_t r2_needs_close(const struct r2_work *work);
 
 /* Asks work->check. */
 enum r2_status r2_work_may_go_on(const struct r2_work *work, struct r2_error *err);

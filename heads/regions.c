@@ -3,20 +3,40 @@
  */
 #include "heads/model_inside.h"
 
-const uint32_t r2_regions_batches[R2_REGIONS_BATCHES] = {1, 8, 64};
+enum { SIZES = 3 };
+
+/* The sizes of batches, ascending; crops take the first two. */
+static const uint32_t batches[SIZES] = {1, 8, 64};
+
+static bool is_crops(const struct r2_model *model, uint32_t i)
+{
+    return r2_head_takes_crops(model->heads[i].type);
+}
+
+static size_t size_count(const struct r2_model *model, uint32_t i)
+{
+    return is_crops(model, i) ? SIZES - 1 : SIZES;
+}
+
+uint32_t r2_regions_largest(const struct r2_model *model, uint32_t i)
+{
+    return batches[size_count(model, i) - 1];
+}
 
 /* The batch for the next of `left` regions. Fully connected layers read their weights once a batch,
-   so that many regions cost less together, until half of the batch is computed in vain. */
-static uint32_t next_batch(size_t left)
+   so that many regions cost less together, until half of the batch is computed in vain. Of a trunk
+   over crops nothing is computed in vain. */
+static uint32_t next_batch(const struct r2_model *model, uint32_t i, size_t left)
 {
-    if (left > r2_regions_batches[2] / 2) return r2_regions_batches[2];
-    return r2_regions_batches[left > 1];
+    if (is_crops(model, i)) return batches[left >= batches[1]];
+    return left > batches[2] / 2 ? batches[2] : batches[left > 1];
 }
 
 enum r2_status r2_regions_graph(const struct r2_model *model, uint32_t i, struct r2_graph *graph,
                                 struct r2_error *err)
 {
     const struct r2_model_part *part = &model->heads[i];
+    if (is_crops(model, i)) return r2_model_graph(model, UINT32_C(1) << i, graph, err);
     r2_graph_set_part(graph, 1 + i);
     part->type->regions->build(part->self, graph);
     return r2_graph_check(graph, err);
@@ -26,9 +46,10 @@ enum r2_status r2_regions_plan(const struct r2_model *model, uint32_t i, uint32_
                                unsigned threads, struct r2_plan **ret, bool *ret_hit,
                                struct r2_error *err)
 {
+    const struct r2_model_part *part = &model->heads[i];
     const struct r2_plan_key key = {.heads = UINT32_C(1) << i,
                                     .stage = 1,
-                                    .shape = {model->heads[i].type->regions->window, batch},
+                                    .shape = {part->type->regions->window(part->self), batch},
                                     .threads = threads};
     return r2_plan_cache_get(model->plans, &key, ret, ret_hit, err);
 }
@@ -48,14 +69,16 @@ enum r2_status r2_regions_run(const struct r2_work *work, uint32_t i, struct r2_
                               struct r2_head_run *run, struct r2_answer *answer,
                               struct r2_error *err)
 {
-    const struct r2_head_regions *regions = work->model->heads[i].type->regions;
-    const void *self = work->model->heads[i].self;
-    const struct r2_head_outputs outputs = {session, ""};
+    const struct r2_model_part *part = &work->model->heads[i];
+    const struct r2_head_regions *regions = part->type->regions;
+    const void *self = part->self;
+    const bool crops = is_crops(work->model, i);
+    const struct r2_head_outputs outputs = {session, crops ? part->prefix : ""};
     struct r2_session_times times;
     size_t count = 0;
     R2_TRY(regions->gather(self, run, &run->state, &count, err));
     for (size_t first = 0; first < count;) {
-        const uint32_t batch = next_batch(count - first);
+        const uint32_t batch = next_batch(work->model, i, count - first);
         const size_t some = count - first < batch ? count - first : batch;
         bool hit = false;
         R2_TRY(r2_work_may_go_on(work, err));
@@ -64,6 +87,8 @@ enum r2_status r2_regions_run(const struct r2_work *work, uint32_t i, struct r2_
         answer->plan_misses += !hit;
         R2_TRY(regions->fill(self, run, first, some, r2_session_input(session), err));
         R2_TRY(r2_session_run(session, &times, err));
+        answer->trunk_passes += crops;
+        answer->backbone_ns += times.trunk_ns;
         R2_TRY(regions->take(self, run, first, some, &outputs, err));
         first += some;
     }
@@ -74,7 +99,7 @@ enum r2_status r2_regions_warm(const struct r2_model *model, uint32_t i, unsigne
                                struct r2_session *session, struct r2_error *err)
 {
     bool hit;
-    for (size_t b = 0; b < R2_REGIONS_BATCHES; b++)
-        R2_TRY(prepare(model, i, r2_regions_batches[b], threads, session, &hit, err));
+    for (size_t b = 0; b < size_count(model, i); b++)
+        R2_TRY(prepare(model, i, batches[b], threads, session, &hit, err));
     return R2_OK;
 }

@@ -82,7 +82,7 @@ static enum r2_status report_pass(const struct r2_model *model, uint32_t pass, u
 static enum r2_status report_regions(const struct r2_model *model, uint32_t i, unsigned threads,
                                      json_t *list, size_t *arena, struct r2_error *err)
 {
-    const uint32_t batch = r2_regions_batches[R2_REGIONS_BATCHES - 1];
+    const uint32_t batch = r2_regions_largest(model, i);
     struct r2_plan *plan = NULL;
     bool hit;
     R2_TRY(r2_regions_plan(model, i, batch, threads, &plan, &hit, err));
@@ -117,7 +117,8 @@ enum r2_status r2_model_report(struct r2_model *model, unsigned threads, json_t 
     json_t *passes = json_array(), *regions = json_array();
     enum r2_status status = passes && regions ? R2_OK : no_memory(err);
     for (uint32_t pass = 0; pass < model->pass_count && status == R2_OK; pass++)
-        status = report_pass(model, pass, threads, passes, &arena, err);
+        if (!model->passes[pass].crops)
+            status = report_pass(model, pass, threads, passes, &arena, err);
     for (uint32_t i = 0; i < model->head_count && status == R2_OK; i++)
         if (model->heads[i].type->regions)
             status = report_regions(model, i, threads, regions, &regions_arena, err);

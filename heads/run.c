@@ -66,15 +66,26 @@ static enum r2_status regions_session(struct r2_runner *runner, struct r2_error 
     return runner->regions ? R2_OK : r2_session_create(&runner->regions, err);
 }
 
-static enum r2_status decode_head(const struct r2_work *work, uint32_t i,
-                                  const struct r2_geometry *geometry, struct r2_runner *runner,
+/* A picture on its way through one pass. */
+struct pass {
+    const struct r2_work *work;
+    uint32_t index, heads;
+    const struct r2_image *picture;
+    struct r2_geometry geometry;
+};
+
+static enum r2_status decode_head(const struct pass *pass, uint32_t i, struct r2_runner *runner,
                                   struct r2_answer *answer, struct r2_error *err)
 {
+    const struct r2_work *work = pass->work;
     const struct r2_model_part *part = &work->model->heads[i];
     const struct r2_head_regions *regions = part->type->regions;
     struct r2_head_run run = {.outputs = {runner->session, part->prefix},
-                              .geometry = geometry,
+                              .picture = pass->picture,
+                              .geometry = &pass->geometry,
                               .params = work->params[i]};
+    const int needs = r2_needs_of(work, i);
+    if (needs >= 0) run.needed = &answer->results[needs];
     enum r2_status status = R2_OK;
     if (regions) status = regions_session(runner, err);
     if (regions && status == R2_OK)
@@ -84,34 +95,52 @@ static enum r2_status decode_head(const struct r2_work *work, uint32_t i,
     return status;
 }
 
-static enum r2_status decode_heads(const struct r2_work *work, uint32_t heads,
-                                   const struct r2_geometry *geometry, struct r2_runner *runner,
+/* What is left of the time is the heads' when the trunk ran over crops for them. */
+static enum r2_status decode_heads(const struct pass *pass, struct r2_runner *runner,
                                    struct r2_answer *answer, struct r2_error *err)
 {
-    for (uint32_t i = 0; i < work->model->head_count; i++)
-        if (heads >> i & 1 && decode_head(work, i, geometry, runner, answer, err) != R2_OK)
-            return r2_fail_in(err, "head '%s'", work->model->heads[i].task);
+    const struct r2_model *model = pass->work->model;
+    const uint64_t start = r2_clock_ns(), trunk = answer->backbone_ns;
+    for (size_t k = 0; k < model->head_count; k++) {
+        const uint32_t i = model->order[k];
+        if (pass->heads >> i & 1 && decode_head(pass, i, runner, answer, err) != R2_OK)
+            return r2_fail_in(err, "head '%s'", model->heads[i].task);
+    }
+    answer->head_ns += r2_clock_ns() - start - (answer->backbone_ns - trunk);
     return R2_OK;
 }
 
-static enum r2_status prepare_plan(const struct r2_work *work, uint32_t pass, uint32_t heads,
-                                   const struct r2_image *picture, struct r2_runner *runner,
+static enum r2_status prepare_plan(const struct pass *pass, struct r2_runner *runner,
                                    struct r2_answer *answer, struct r2_error *err)
 {
+    const struct r2_work *work = pass->work;
+    const struct r2_image *picture = pass->picture;
     struct r2_input_shape shape = {0};
     struct r2_plan *plan = NULL;
     bool hit = false;
-    R2_TRY(r2_input_shape(&work->model->passes[pass].input, picture->width, picture->height, &shape,
-                          err));
-    R2_TRY(r2_model_plan(work->model, pass, heads, shape, work->threads, &plan, &hit, err));
+    R2_TRY(r2_input_shape(&work->model->passes[pass->index].input, picture->width, picture->height,
+                          &shape, err));
+    R2_TRY(r2_model_plan(work->model, pass->index, pass->heads, shape, work->threads, &plan, &hit,
+                         err));
     answer->plan_hits += hit;
     answer->plan_misses += !hit;
     enum r2_status status = r2_session_prepare(runner->session, plan, err);
     r2_plan_unref(plan);
-    if (status != R2_OK || runner->model == work->model) return status;
-    r2_session_destroy(R2_TAKE(runner->regions)); /* before the model that its plan is of */
+    return status;
+}
+
+/* Sessions go before the model that their plans are of. */
+static enum r2_status take_model(struct r2_runner *runner, struct r2_model *model,
+                                 struct r2_error *err)
+{
+    struct r2_session *session = NULL;
+    if (runner->model == model) return R2_OK;
+    R2_TRY(r2_session_create(&session, err));
+    r2_session_destroy(R2_TAKE(runner->regions));
+    r2_session_destroy(runner->session);
+    runner->session = session;
     r2_model_unref(runner->model);
-    runner->model = r2_model_ref(work->model);
+    runner->model = r2_model_ref(model);
     return R2_OK;
 }
 
@@ -121,45 +150,62 @@ enum r2_status r2_work_may_go_on(const struct r2_work *work, struct r2_error *er
 }
 
 /* One trunk pass with what is asked of its heads. */
-static enum r2_status run_pass(const struct r2_work *work, uint32_t pass, uint32_t heads,
-                               const struct r2_image *picture, struct r2_runner *runner,
-                               struct r2_answer *answer, struct r2_error *err)
+static enum r2_status run_trunk(struct pass *pass, struct r2_runner *runner,
+                                struct r2_answer *answer, struct r2_error *err)
 {
     struct r2_session *session = runner->session;
-    struct r2_geometry geometry;
     struct r2_session_times times = {0};
-    R2_TRY(r2_work_may_go_on(work, err));
     uint64_t start = r2_clock_ns();
-    R2_TRY(prepare_plan(work, pass, heads, picture, runner, answer, err));
+    R2_TRY(prepare_plan(pass, runner, answer, err));
     uint64_t ready = r2_clock_ns();
-    R2_TRY(r2_input_prepare(&work->model->passes[pass].input, picture, r2_session_input(session),
-                            &geometry, err));
+    R2_TRY(r2_input_prepare(&pass->work->model->passes[pass->index].input, pass->picture,
+                            r2_session_input(session), &pass->geometry, err));
     answer->preprocess_ns += r2_clock_ns() - ready;
-    R2_TRY(r2_work_may_go_on(work, err));
+    R2_TRY(r2_work_may_go_on(pass->work, err));
     answer->trunk_passes++;
     R2_TRY(r2_session_run(session, &times, err));
     answer->backbone_ns += ready - start + times.trunk_ns;
-    uint64_t decode = r2_clock_ns();
-    if (heads & R2_PLAN_EMBED) R2_TRY(take_embedding(session, answer, err));
-    R2_TRY(decode_heads(work, heads, &geometry, runner, answer, err));
-    answer->head_ns += times.head_ns + r2_clock_ns() - decode;
-    return R2_OK;
+    answer->head_ns += times.head_ns;
+    return pass->heads & R2_PLAN_EMBED ? take_embedding(session, answer, err) : R2_OK;
+}
+
+/* The trunk runs over crops later, for the head that takes them. */
+static void take_picture(struct pass *pass)
+{
+    const uint32_t width = pass->picture->width, height = pass->picture->height;
+    pass->geometry = (struct r2_geometry){1, 1, 0, 0, width, height, width, height};
+}
+
+static enum r2_status run_pass(struct pass *pass, struct r2_runner *runner,
+                               struct r2_answer *answer, struct r2_error *err)
+{
+    R2_TRY(r2_work_may_go_on(pass->work, err));
+    if (pass->work->model->passes[pass->index].crops)
+        take_picture(pass);
+    else
+        R2_TRY(run_trunk(pass, runner, answer, err));
+    return decode_heads(pass, runner, answer, err);
 }
 
 enum r2_status r2_model_run(const struct r2_work *work, struct r2_runner *runner,
                             const struct r2_image *picture, struct r2_answer *ret,
                             struct r2_error *err)
 {
+    const uint32_t needed = r2_needs_close(work);
     struct r2_answer answer = {0};
-    for (uint32_t pass = 0; pass < work->model->pass_count; pass++) {
-        uint32_t heads = work->heads & work->model->passes[pass].heads;
-        if (work->embed && pass == work->model->embed_pass) heads |= R2_PLAN_EMBED;
-        if (!heads) continue;
-        if (run_pass(work, pass, heads, picture, runner, &answer, err) != R2_OK) {
+    R2_TRY(take_model(runner, work->model, err));
+    for (uint32_t i = 0; i < work->model->pass_count; i++) {
+        struct pass pass = {work, i, needed & work->model->passes[i].heads, picture,
+                            (struct r2_geometry){0}};
+        if (work->embed && i == work->model->embed_pass) pass.heads |= R2_PLAN_EMBED;
+        if (!pass.heads) continue;
+        if (run_pass(&pass, runner, &answer, err) != R2_OK) {
             r2_answer_finish(&answer);
             return err->status;
         }
     }
+    for (uint32_t i = 0; i < work->model->head_count; i++)
+        if (!(work->heads >> i & 1)) r2_result_finish(&answer.results[i]);
     *ret = answer;
     return R2_OK;
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "image/normalise.h"
 
 /* One axis on its way from the picture to the network, in pixels. The network's pixels pad ..
    pad + count - 1 show the resized pixels first .. first + count - 1; the others are padding. */
@@ -245,28 +246,6 @@ static struct r2_geometry geometry_of(const struct plan *plan)
     };
 }
 
-/* Every sample's normalised value, by the float operations of torchvision's ToTensor and Normalize
-   in their order, so that results are equal and not only near. */
-static void fill_table(const struct r2_input_spec *spec, float table[3][256])
-{
-    for (int channel = 0; channel < 3; channel++)
-        for (int sample = 0; sample < 256; sample++)
-            table[channel][sample] =
-                ((float)sample / 255.0f - spec->mean[channel]) / spec->std[channel];
-}
-
-static void normalise_row(float table[3][256], bool bgr, const uint8_t *rgb, size_t pixels,
-                          float *dst)
-{
-    const float *of_red = table[bgr ? 2 : 0], *of_green = table[1], *of_blue = table[bgr ? 0 : 2];
-    size_t red = bgr ? 2 : 0, blue = bgr ? 0 : 2;
-    for (size_t i = 0; i < pixels; i++, rgb += 3, dst += 3) {
-        dst[red] = of_red[rgb[0]];
-        dst[1] = of_green[rgb[1]];
-        dst[blue] = of_blue[rgb[2]];
-    }
-}
-
 static void clear(float *dst, size_t pixels)
 {
     memset(dst, 0, pixels * 3 * sizeof *dst); /* all bits 0 is 0.0f */
@@ -277,13 +256,13 @@ enum r2_status r2_input_prepare(const struct r2_input_spec *spec, const struct r
 {
     struct plan plan;
     struct r2_resampler *resampler;
-    float table[3][256];
+    struct r2_normaliser normaliser;
     R2_TRY(make_plan(spec, picture->width, picture->height, &plan, err));
     const struct axis_plan *x = &plan.x, *y = &plan.y;
     struct r2_window window = {x->first, y->first, x->count, y->count};
     R2_TRY(r2_resampler_create(picture, x->resized, y->resized, window, spec->filter, spec->like,
                                &resampler, err));
-    fill_table(spec, table);
+    r2_normaliser_init(&normaliser, spec->mean, spec->std, spec->bgr);
     size_t width = x->network, right = x->pad + x->count;
     for (uint32_t row = 0; row < y->network; row++, dst += width * 3) {
         if (row < y->pad || row - y->pad >= y->count) {
@@ -291,8 +270,8 @@ enum r2_status r2_input_prepare(const struct r2_input_spec *spec, const struct r
             continue;
         }
         clear(dst, x->pad);
-        normalise_row(table, spec->bgr, r2_resampler_next(resampler), x->count,
-                      dst + (size_t)x->pad * 3);
+        r2_normalise_row(&normaliser, r2_resampler_next(resampler), x->count,
+                         dst + (size_t)x->pad * 3);
         clear(dst + right * 3, width - right);
     }
     r2_resampler_destroy(resampler);

@@ -65,6 +65,34 @@ Test(graph, convolution_shapes)
 }
 
 /* As torch.nn.MaxPool2d and AvgPool2d count (measured). */
+/* As torch.nn.ConvTranspose2d; 0 is a picture that is refused. */
+Test(graph, transposed_convolution_shapes)
+{
+    static const struct {
+        uint32_t kernel, stride, pad, size, wanted;
+    } cases[] = {{4, 2, 1, 8, 16}, {2, 2, 0, 7, 14}, {3, 2, 1, 7, 13}, {1, 3, 0, 4, 10},
+                 {3, 1, 1, 5, 5},  {4, 2, 1, 1, 2},  {3, 1, 2, 3, 1},  {3, 1, 2, 2, 0}};
+    for (size_t i = 0; i < R2_COUNT(cases); i++) {
+        r2_value x;
+        struct r2_graph graph = start(&x);
+        struct r2_error err = {0};
+        struct r2_extent got[2 + 1];
+        const struct r2_deconv deconv = {.name = "d",
+                                         .out = 9,
+                                         .kernel = cases[i].kernel,
+                                         .stride = cases[i].stride,
+                                         .pad = cases[i].pad};
+        cr_expect_eq(r2_graph_channels(&graph, r2_graph_deconv(&graph, x, &deconv)), 9);
+        if (cases[i].wanted)
+            EXPECT_EXTENT(&graph, cases[i].size, cases[i].size, cases[i].wanted, cases[i].wanted);
+        else
+            cr_expect_eq(r2_graph_extents(&graph, (struct r2_extent){cases[i].size, cases[i].size},
+                                          got, &err),
+                         R2_INVALID);
+        r2_graph_finish(&graph);
+    }
+}
+
 Test(graph, pool_shapes)
 {
     static const struct {
@@ -222,6 +250,7 @@ enum mistake {
     LARGE_OUT,
     POOL_KERNEL,
     POOL_PAD,
+    DECONV_PAD,
     SLICE_PAST,
     SLICE_EMPTY,
     SLICE_WRAPS,
@@ -262,6 +291,8 @@ static r2_value make_mistake(struct r2_graph *graph, r2_value x, enum mistake mi
     case POOL_KERNEL:
         return r2_graph_pool(graph, x, &(struct r2_pool){R2_POOL_MAX, 0, 1, 0, false});
     case POOL_PAD: return r2_graph_pool(graph, x, &(struct r2_pool){R2_POOL_MAX, 3, 1, 2, false});
+    case DECONV_PAD:
+        return r2_graph_deconv(graph, x, &(struct r2_deconv){"d", NULL, 5, 3, 2, 3, false});
     case SLICE_PAST: return r2_graph_slice(graph, x, 4, 3);
     case SLICE_EMPTY: return r2_graph_slice(graph, x, 4, 0);
     case SLICE_WRAPS: return r2_graph_slice(graph, x, UINT32_MAX, 2);
@@ -292,6 +323,7 @@ Test(graph, mistakes_stay)
         [LARGE_OUT] = "node 1 'c' has no channels, or over 2^20 of them",
         [POOL_KERNEL] = "node 1 '' has a kernel or stride of 0",
         [POOL_PAD] = "node 1 '' pads over half its kernel",
+        [DECONV_PAD] = "node 1 'd' pads its whole kernel",
         [SLICE_PAST] = "node 1 '' slices past its channels",
         [SLICE_EMPTY] = "node 1 '' has no channels, or over 2^20 of them",
         [SLICE_WRAPS] = "node 1 '' slices past its channels",

@@ -1,6 +1,7 @@
 /*
- * make_model DIR [--arch NAME] [--classes N] [--detector | --segmenter]: a complete model directory
- * with test weights, for the HTTP tests; with a classifier, or else with a detector or segmenter.
+ * make_model DIR [--arch NAME] [--classes N] [--detector | --poses | --segmenter]: a complete model
+ * directory with test weights, for the HTTP tests; with a classifier, or else with a detector, a
+ * detector and a head that finds the poses of its class0, or a segmenter.
  *
  * Without --arch a small custom Res2Net that takes pictures of 64 x 64. The classifier is scaled so
  * that its logits spread (standard deviation 2 on a fixed picture): on flat outputs every program
@@ -13,6 +14,7 @@
 #include <sys/stat.h>
 
 #include "tests/support/detector.h"
+#include "tests/support/keypoints.h"
 #include "tests/support/model_dir.h"
 #include "tests/support/segmenter.h"
 
@@ -21,7 +23,7 @@ enum { MOST_CLASSES = 65536 };
 struct command {
     const char *dir, *arch;
     uint32_t classes;
-    bool detector, segmenter;
+    bool detector, poses, segmenter;
 };
 
 static bool read_command(int count, char **arguments, struct command *ret)
@@ -38,6 +40,8 @@ static bool read_command(int count, char **arguments, struct command *ret)
             command.classes = (uint32_t)classes;
         } else if (strcmp(arguments[i], "--detector") == 0) {
             command.detector = true;
+        } else if (strcmp(arguments[i], "--poses") == 0) {
+            command.detector = command.poses = true;
         } else if (strcmp(arguments[i], "--segmenter") == 0) {
             command.segmenter = true;
         } else if (!command.dir && arguments[i][0] != '-') {
@@ -66,6 +70,10 @@ static const struct head segmenter = {
     "segment",
     "\"type\": \"deeplabv3plus\", \"rates\": [1, 2, 3], \"channels\": 24, \"low_channels\": 8",
     "\"resize\": {\"mode\": \"fit\", \"size\": [64, 96]}"};
+static const char poses_head[] =
+    ",\n    \"keypoints\": {\"type\": \"roi_keypoints\", \"weights\": \"keypoints.safetensors\","
+    "\n      \"label\": \"class0\", \"taps\": [\"c2\", \"c3\"], \"channels\": 16, \"bins\": 8,"
+    " \"convs\": 1}";
 
 static enum r2_status write_description(const struct command *command, struct r2_error *err)
 {
@@ -78,9 +86,9 @@ static enum r2_status write_description(const struct command *command, struct r2
     snprintf(text, sizeof text,
              "{\n  \"name\": \"test\",\n  \"version\": \"1\",\n"
              "  \"backbone\": {%s, \"weights\": \"trunk.safetensors\"},\n"
-             "  \"heads\": {\n    \"%s\": {\"labels\": \"labels.txt\", %s%s}\n  }\n}\n",
+             "  \"heads\": {\n    \"%s\": {\"labels\": \"labels.txt\", %s%s}%s\n  }\n}\n",
              command->arch ? arch : MODEL_DIR_ARCH, head->task, head->keys,
-             command->arch ? "" : input);
+             command->arch ? "" : input, command->poses ? poses_head : "");
     return model_dir_write(command->dir, "model.json", text, err);
 }
 
@@ -132,6 +140,17 @@ static enum r2_status write_segmenter(const struct command *command, const struc
     return segmenter_weights(path, &made, err);
 }
 
+static enum r2_status write_poses(const struct command *command, const struct r2_arch *arch,
+                                  struct r2_error *err)
+{
+    char path[4096];
+    const uint32_t taps[] = {arch->planes[0] * R2_EXPANSION, arch->planes[1] * R2_EXPANSION};
+    const struct keypoints keypoints = {taps, 2, 16, 1, 17};
+    if (snprintf(path, sizeof path, "%s/keypoints.safetensors", command->dir) >= (int)sizeof path)
+        return r2_fail(err, R2_INVALID, "the directory's name is too long");
+    return keypoints_weights(path, &keypoints, err);
+}
+
 static enum r2_status make_model(const struct command *command, struct r2_error *err)
 {
     struct r2_arch arch = model_dir_arch;
@@ -141,6 +160,7 @@ static enum r2_status make_model(const struct command *command, struct r2_error 
     R2_TRY(command->detector    ? write_detector(command, &arch, err)
            : command->segmenter ? write_segmenter(command, &arch, err)
                                 : write_classifier(command, &arch, err));
+    if (command->poses) R2_TRY(write_poses(command, &arch, err));
     R2_TRY(model_dir_labels(command->dir, "labels.txt", command->classes, err));
     return write_description(command, err);
 }
@@ -150,10 +170,10 @@ int main(int count, char **arguments)
     struct command command;
     struct r2_error err = {0};
     if (!read_command(count, arguments, &command)) {
-        fprintf(
-            stderr,
-            "usage: make_model DIR [--arch NAME] [--classes 1..%d] [--detector | --segmenter]\n",
-            MOST_CLASSES);
+        fprintf(stderr,
+                "usage: make_model DIR [--arch NAME] [--classes 1..%d] "
+                "[--detector | --poses | --segmenter]\n",
+                MOST_CLASSES);
         return 2;
     }
     if (make_model(&command, &err) == R2_OK) return 0;

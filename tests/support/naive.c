@@ -253,6 +253,38 @@ static enum r2_status run_move(const struct r2_node *node, const struct naive_ru
     return R2_OK;
 }
 
+/* As it is said: each cell adds its kernel, the borders are cut off. */
+static enum r2_status run_deconv(const struct r2_node *node, const struct r2_source *source,
+                                 const struct naive_value *x, struct naive_value *ret,
+                                 struct r2_error *err)
+{
+    const struct r2_conv *conv = &node->conv;
+    const uint32_t k = conv->kernel, out = ret->channels;
+    R2_AUTOFREE float *weights = NULL;
+    R2_AUTOFREE double *affine = NULL;
+    ret->extent = (struct r2_extent){(x->extent.height - 1) * conv->stride + k - 2 * conv->pad,
+                                     (x->extent.width - 1) * conv->stride + k - 2 * conv->pad};
+    R2_TRY(allocate(ret, err));
+    R2_TRY(read_tensor(source, node->name, "weight", &weights, err));
+    R2_TRY(read_affine(source, node, out, &affine, err));
+    for (size_t i = 0; i < x->channels * pixels_of(x); i++) {
+        const size_t in = i / pixels_of(x), place = i % pixels_of(x);
+        for (size_t w = 0; w < (size_t)out * k * k; w++) {
+            const int64_t row = (int64_t)(place / x->extent.width * conv->stride + w / k % k);
+            const int64_t column = (int64_t)(place % x->extent.width * conv->stride + w % k);
+            const double *at =
+                cell(ret, (uint32_t)(w / k / k), row - conv->pad, column - conv->pad);
+            if (at) ret->data[at - ret->data] += x->data[i] * (double)weights[in * out * k * k + w];
+        }
+    }
+    for (size_t i = 0; i < out * pixels_of(ret); i++) {
+        const size_t c = i / pixels_of(ret);
+        const double value = affine[2 * c] * ret->data[i] + affine[2 * c + 1];
+        ret->data[i] = conv->relu && value < 0 ? 0 : value;
+    }
+    return R2_OK;
+}
+
 static enum r2_status run_node(const struct r2_node *node, const struct r2_source *sources,
                                const float *input, const struct naive_run *run,
                                struct naive_value *ret, struct r2_error *err)
@@ -260,6 +292,7 @@ static enum r2_status run_node(const struct r2_node *node, const struct r2_sourc
     const struct naive_value *x = &run->values[node->inputs[0]];
     switch (node->op) {
     case R2_OP_CONV: return run_conv(node, &sources[node->part], x, ret, err);
+    case R2_OP_DECONV: return run_deconv(node, &sources[node->part], x, ret, err);
     case R2_OP_LINEAR: return run_linear(node, &sources[node->part], x, ret, err);
     case R2_OP_RESIZE: return run_resize(node, run, ret, err);
     case R2_OP_POOL: return run_pool(&node->pool, x, ret, err);
@@ -319,7 +352,7 @@ double naive_error(const struct naive_value *value, const struct r2_output_view 
 void naive_print(const struct r2_graph *graph)
 {
     static const char *const ops[] = {"input", "conv",   "pool", "global_pool", "resize",
-                                      "slice", "concat", "add",  "linear"};
+                                      "slice", "concat", "add",  "linear",      "deconv"};
     for (size_t n = 0; n < graph->node_count; n++) {
         const struct r2_node *node = &graph->nodes[n];
         printf("v%u[%u] = %s(", node->output, r2_graph_channels(graph, node->output),
@@ -327,7 +360,7 @@ void naive_print(const struct r2_graph *graph)
         for (uint32_t i = 0; i < node->input_count; i++)
             printf("%sv%u", i ? ", " : "", node->inputs[i]);
         if (node->op == R2_OP_SLICE) printf(" from %u", node->first);
-        if (node->op == R2_OP_CONV)
+        if (node->op == R2_OP_CONV || node->op == R2_OP_DECONV)
             printf(" k%u s%u p%u d%u g%u%s", node->conv.kernel, node->conv.stride, node->conv.pad,
                    node->conv.dilation, node->conv.groups, node->norm[0] ? " norm" : " bias");
         if (node->op == R2_OP_POOL)

@@ -91,16 +91,16 @@ static void add_node(struct writer *writer, const struct r2_graph *graph,
                      const struct r2_node *node)
 {
     const uint32_t out = r2_graph_channels(graph, node->output), k = node->conv.kernel;
-    const bool conv = node->op == R2_OP_CONV;
+    const bool conv = node->op != R2_OP_LINEAR, transposed = node->op == R2_OP_DECONV;
     const struct r2_extent window = node->linear.window;
     const uint32_t in = r2_graph_channels(graph, node->inputs[0]) *
                         (conv ? 1 : window.height * window.width) / (conv ? node->conv.groups : 1);
-    const uint32_t dims[] = {out, in, k, k};
-    const float bound = sqrtf(3.0f / (float)((size_t)in * (conv ? k * k : 1)));
+    const uint32_t shape[] = {transposed ? in : out, transposed ? out : in, k, k}, dims[] = {out};
+    const float bound = sqrtf(3.0f / (float)((size_t)shape[1] * (conv ? k * k : 1)));
     const size_t norm_size = strlen(node->norm);
     const bool last = norm_size > 3 && strcmp(node->norm + norm_size - 3, "bn3") == 0;
 
-    add_tensor(writer, node->name, "weight", conv ? 4 : 2, dims, (struct affine){0, bound, 1});
+    add_tensor(writer, node->name, "weight", conv ? 4 : 2, shape, (struct affine){0, bound, 1});
     if (!norm_size) {
         add_tensor(writer, node->name, "bias", 1, dims, (struct affine){0, 0.2f, 1});
         return;
@@ -129,8 +129,7 @@ enum r2_status test_weights_write(const char *path, const struct r2_graph *graph
     FILE *out = fopen(path, "wb");
     if (!out || !writer.file) return r2_fail(err, R2_IO, "%s: cannot be written", path);
     for (size_t i = 0; i < graph->node_count; i++)
-        if ((graph->nodes[i].op == R2_OP_CONV || graph->nodes[i].op == R2_OP_LINEAR) &&
-            !is_repeated(graph, i))
+        if (r2_op_has_weights(graph->nodes[i].op) && !is_repeated(graph, i))
             add_node(&writer, graph, &graph->nodes[i]);
     header = writer.header;
     r2_text_add(&header, header.size ? "}" : "{}"); /* a graph may have no weights */
