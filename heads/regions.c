@@ -36,7 +36,7 @@ enum r2_status r2_regions_graph(const struct r2_model *model, uint32_t i, struct
                                 struct r2_error *err)
 {
     const struct r2_model_part *part = &model->heads[i];
-    if (is_crops(model, i)) return r2_model_graph(model, UINT32_C(1) << i, graph, err);
+    if (is_crops(model, i)) return r2_model_graph(model, part->trunk, UINT32_C(1) << i, graph, err);
     r2_graph_set_part(graph, 1 + i);
     part->type->regions->build(part->self, graph);
     return r2_graph_check(graph, err);
