@@ -9,7 +9,8 @@
     {                                                                                              \
         name_,                                                                                     \
         {                                                                                          \
-            {a, b, c, d}, {64, 128, 256, 512}, width_, scale_, groups_, 64, __VA_ARGS__            \
+            {a, b, c, d}, {64, 128, 256, 512}, width_, scale_, groups_, 64, __VA_ARGS__, 32,       \
+                R2_FIRST_HALF                                                                      \
         }                                                                                          \
     }
 #define V1 R2_STEM_7X7, R2_DOWNSAMPLE_CONV
@@ -85,6 +86,8 @@ const char *r2_precision_name(enum r2_precision precision)
     return precisions[precision];
 }
 
+static const char *const first_dilations[] = {"half", "full", NULL};
+
 #define FIELD(kind, member) R2_FIELD(kind, struct r2_backbone_options, member)
 
 /* clang-format off */
@@ -98,6 +101,10 @@ static const struct r2_option options[] = {
      .help = "graph behind the tensor names; auto: mmdet for its names, else official"},
     {.name = "bn_eps", FIELD(FLOAT, bn_eps), .min = 1e-12, .max = 1, .fallback = "1e-5",
      .help = "epsilon of the batch norms"},
+    {.name = "output_stride", FIELD(INT, output_stride), .min = 8, .max = 32, .fallback = "32",
+     .help = "of the last stage, 32, 16 or 8: the later stages dilate instead of shrinking"},
+    {.name = "first_dilation", FIELD(CHOICE, first_dilation), .choices = first_dilations,
+     .fallback = "half", .help = "of the first block of such a stage"},
     {.name = "layers", FIELD(INTS, layers), .flags = R2_OPTION_OPTIONAL, .min = 1, .max = 64,
      .min_count = R2_STAGES, .max_count = R2_STAGES, .help = "custom: blocks of each stage"},
     {.name = "planes", FIELD(INTS, planes), .flags = R2_OPTION_OPTIONAL, .min = 1, .max = 4096,
@@ -164,6 +171,17 @@ static enum r2_status read_arch(json_t *object, struct r2_backbone_options *read
     return r2_arch_find(read->arch_name, &read->arch, err);
 }
 
+/* What every variant can be told. */
+static enum r2_status read_dilation(struct r2_backbone_options *read, struct r2_error *err)
+{
+    const int64_t stride = read->output_stride;
+    if (stride != 8 && stride != 16 && stride != 32)
+        return r2_fail(err, R2_INVALID, "output_stride is %d, must be 8, 16 or 32", (int)stride);
+    read->arch.output_stride = (uint32_t)stride;
+    read->arch.first_dilation = (enum r2_first_dilation)read->first_dilation;
+    return R2_OK;
+}
+
 enum r2_status r2_backbone_options_read(json_t *object, struct r2_backbone_options *ret,
                                         struct r2_error *err)
 {
@@ -171,7 +189,9 @@ enum r2_status r2_backbone_options_read(json_t *object, struct r2_backbone_optio
     struct r2_backbone_options read = {0};
     enum r2_status status = r2_options_defaults(&r2_backbone_table, &read, err);
     if (status == R2_OK) status = r2_options_read(&r2_backbone_table, object, where, &read, err);
-    if (status == R2_OK && read_arch(object, &read, err) != R2_OK) status = r2_fail_in(err, where);
+    if (status == R2_OK &&
+        (read_arch(object, &read, err) != R2_OK || read_dilation(&read, err) != R2_OK))
+        status = r2_fail_in(err, where);
     if (status == R2_OK)
         *ret = read;
     else

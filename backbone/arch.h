@@ -22,6 +22,12 @@ enum r2_downsample {
     R2_DOWNSAMPLE_AVG   /* average pool with the stage's stride, then 1x1 convolution */
 };
 
+/* The dilation of the first block of a stage that dilates instead of shrinking. */
+enum r2_first_dilation {
+    R2_FIRST_HALF, /* half of the stage's: mmsegmentation, timm, torchvision */
+    R2_FIRST_FULL  /* the stage's */
+};
+
 /* Graphs that hide behind the same tensor names: nothing in the tensors tells them apart. */
 enum r2_dialect {
     R2_DIALECT_OFFICIAL, /* also timm, mmpretrain: the last slice of every stage's first block is
@@ -41,6 +47,9 @@ struct r2_arch {
     uint32_t stem_channels;
     enum r2_stem stem;
     enum r2_downsample downsample;
+    uint32_t
+        output_stride; /* 32, 16 or 8: the later stages keep the size and dilate; 0 is read as 32 */
+    enum r2_first_dilation first_dilation;
 };
 
 /* Channels of one slice in a stage. */
@@ -63,6 +72,9 @@ struct r2_backbone_options {
     /* of custom, as read; empty for published variants */
     struct r2_ints layers, planes;
     int64_t base_width, scale, groups, stem_channels;
+    /* of every variant */
+    int64_t output_stride;
+    int first_dilation;
     int stem, downsample;
 };
 

@@ -27,7 +27,7 @@ struct block {
     char name[32];  /* "layer1.0" */
     uint32_t out;   /* channels */
     uint32_t width; /* channels of a slice */
-    uint32_t scale, groups, stride;
+    uint32_t scale, groups, stride, dilation;
     bool first; /* of its stage */
     enum r2_downsample downsample;
     enum r2_dialect dialect;
@@ -78,7 +78,8 @@ static r2_value build_block(struct r2_graph *graph, r2_value x, const struct blo
     const struct r2_conv branch = {.out = width,
                                    .kernel = 3,
                                    .stride = block->stride,
-                                   .pad = 1,
+                                   .pad = block->dilation,
+                                   .dilation = block->dilation,
                                    .groups = block->groups,
                                    .relu = true};
     const struct r2_conv expand = {.out = block->out, .kernel = 1, .stride = 1};
@@ -108,14 +109,24 @@ void r2_res2net_build(struct r2_graph *graph, const struct r2_arch *arch, enum r
     ret->stem = x;
     x = r2_graph_pool(graph, x,
                       &(struct r2_pool){.kind = R2_POOL_MAX, .kernel = 3, .stride = 2, .pad = 1});
+    const uint32_t limit = arch->output_stride ? arch->output_stride : 32;
+    uint32_t reached = 4, dilation = 1; /* strides taken so far, and not taken */
     for (unsigned stage = 0; stage < R2_STAGES; stage++) {
+        const bool shrinks = stage > 0 && reached < limit;
+        const uint32_t before = dilation;
+        if (shrinks)
+            reached *= 2;
+        else if (stage > 0)
+            dilation *= 2;
         for (uint32_t i = 0; i < arch->layers[stage]; i++) {
+            const bool half = i == 0 && arch->first_dilation == R2_FIRST_HALF;
             struct block block = {
                 .out = arch->planes[stage] * R2_EXPANSION,
                 .width = r2_arch_width(arch, stage),
                 .scale = arch->scale,
                 .groups = arch->groups,
-                .stride = i == 0 && stage > 0 ? 2 : 1,
+                .stride = i == 0 && shrinks ? 2 : 1,
+                .dilation = half ? before : dilation,
                 .first = i == 0,
                 .downsample = arch->downsample,
                 .dialect = dialect,

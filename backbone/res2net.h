@@ -12,7 +12,8 @@
 struct r2_taps {
     r2_value stem; /* stride 2, before the max pool */
     r2_value
-        stage[R2_STAGES]; /* c2, c3, c4, c5: strides 4, 8, 16, 32; planes * R2_EXPANSION channels */
+        stage[R2_STAGES]; /* c2, c3, c4, c5: strides 4, 8, 16, 32, or less by the output stride;
+                             planes * R2_EXPANSION channels */
     r2_value pooled;      /* mean of c5 over all positions */
 };
 

@@ -119,7 +119,7 @@ static enum r2_status faster_rcnn_init(void *self, const struct r2_head_setup *s
 {
     struct faster_rcnn *rcnn = self;
     const struct r2_tensor_entry *weight = NULL;
-    R2_TRY(r2_taps_find(&rcnn->tap_names, &rcnn->first_tap, &rcnn->tap_count, err));
+    R2_TRY(r2_taps_find(setup->arch, &rcnn->tap_names, &rcnn->first_tap, &rcnn->tap_count, err));
     rcnn->level_count = rcnn->tap_count + (uint32_t)rcnn->extra_levels;
     make_anchors(rcnn);
     R2_TRY(r2_head_find_rows(setup, "roi_head.bbox_head.fc_cls.weight", &weight, err));

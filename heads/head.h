@@ -91,6 +91,7 @@ struct r2_head_setup {
     const char *dir; /* the model's directory */
     const struct r2_weights *weights;
     const struct r2_naming *naming;
+    const struct r2_arch *arch; /* of the trunk */
     const struct r2_input_spec *input;
 };
 

@@ -40,6 +40,15 @@ static enum r2_status load_backbone(struct r2_model *model, struct r2_error *err
     model->dialect = (enum r2_dialect)model->backbone.dialect;
     if (model->backbone.dialect == R2_DIALECT_AUTO)
         model->dialect = model->naming.stem_sequence ? R2_DIALECT_MMDET : R2_DIALECT_OFFICIAL;
+    const struct r2_arch *arch = &model->backbone.arch;
+    /* timm, whose names these are, has a pool of 2 x 2 there that mmsegmentation has not */
+    if (arch->output_stride < 32 && arch->downsample == R2_DOWNSAMPLE_AVG &&
+        model->dialect == R2_DIALECT_OFFICIAL)
+        return r2_fail(
+            err, R2_INVALID,
+            "model.json: backbone: output_stride %u of an arch with average pools in its "
+            "shortcuts is supported in dialect mmdet only",
+            arch->output_stride);
     return R2_OK;
 }
 
@@ -60,7 +69,8 @@ static enum r2_status init_head(struct r2_model *model, struct r2_model_part *pa
     else
         part->weights = model->weights;
     r2_naming_find_classifier(&part->weights, &part->naming);
-    struct r2_head_setup setup = {model->file.dir, &part->weights, &part->naming, &part->input};
+    struct r2_head_setup setup = {model->file.dir, &part->weights, &part->naming,
+                                  &model->backbone.arch, &part->input};
     return type->init(part->self, &setup, err);
 }
 

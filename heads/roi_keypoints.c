@@ -64,7 +64,7 @@ static enum r2_status roi_keypoints_init(void *self, const struct r2_head_setup 
 {
     struct roi_keypoints *head = self;
     const struct r2_tensor_entry *weight = NULL;
-    R2_TRY(r2_taps_find(&head->tap_names, &head->first_tap, &head->tap_count, err));
+    R2_TRY(r2_taps_find(setup->arch, &head->tap_names, &head->first_tap, &head->tap_count, err));
     R2_TRY(r2_head_find_rows(setup, "keypoints.maps.weight", &weight, err));
     return r2_skeleton_init(&head->skeleton, &head->persons.skeleton, setup,
                             (uint32_t)weight->dims[0], err);

@@ -2,11 +2,15 @@
 
 #include <string.h>
 
-enum r2_status r2_taps_find(const struct r2_texts *names, uint32_t *ret_first, uint32_t *ret_count,
-                            struct r2_error *err)
+enum r2_status r2_taps_find(const struct r2_arch *arch, const struct r2_texts *names,
+                            uint32_t *ret_first, uint32_t *ret_count, struct r2_error *err)
 {
     static const char *const known[R2_STAGES] = {"c2", "c3", "c4", "c5"};
     uint32_t first = 0;
+    if (arch->output_stride != 32)
+        return r2_fail(err, R2_INVALID,
+                       "the head needs a trunk of output_stride 32, this one has %u",
+                       arch->output_stride);
     while (first < R2_STAGES && strcmp(known[first], names->items[0]) != 0) first++;
     for (uint32_t i = 0; i < names->count; i++)
         if (first + i >= R2_STAGES || strcmp(known[first + i], names->items[i]) != 0)

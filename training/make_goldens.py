@@ -40,6 +40,8 @@ def networks() -> dict[str, dict]:
     found = {name: res2net.options(name) for name in res2net.names()}
     found["custom-demo"] = {**res2net.options("demo"), "num_classes": 101}
     found["custom-groups"] = {**GROUPS, "num_classes": 10}
+    found["custom-stride8"] = {**GROUPS, "num_classes": 10, "downsample": "avg", "dialect": "B", "output_stride": 8}
+    found["custom-stride16"] = {**GROUPS, "num_classes": 10, "output_stride": 16, "first_dilation": "full"}
     found["res2net50_26w_4s-dialectB"] = {**res2net.options("res2net50_26w_4s"), "dialect": "B"}
     return found
 

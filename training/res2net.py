@@ -59,7 +59,7 @@ class Bottle2neck(nn.Module):
     """One block. ``first``: the first block of a stage ("stage" type, no sums between the branches)."""
 
     def __init__(self, inplanes: int, planes: int, stride: int, first: bool, base_width: int, scale: int,
-                 groups: int, downsample: nn.Module | None, dialect: str):
+                 groups: int, downsample: nn.Module | None, dialect: str, dilation: int = 1):
         super().__init__()
         width = int(planes * base_width / 64) * groups
         self.width, self.scale, self.first = width, scale, first
@@ -67,7 +67,7 @@ class Bottle2neck(nn.Module):
         self.bn1 = nn.BatchNorm2d(width * scale)
         branches = max(1, scale - 1)
         self.convs = nn.ModuleList(
-            nn.Conv2d(width, width, 3, stride, 1, groups=groups, bias=False) for _ in range(branches))
+            nn.Conv2d(width, width, 3, stride, dilation, dilation, groups, bias=False) for _ in range(branches))
         self.bns = nn.ModuleList(nn.BatchNorm2d(width) for _ in range(branches))
         # AvgPool2d's defaults count the padding: always a division by 9.
         pooled = first and scale > 1 and not (dialect == "B" and stride == 1)
@@ -95,7 +95,8 @@ class Res2Net(nn.Module):
     """The whole trunk with its classifier; options are those of ``backbone`` in ``model.json``."""
 
     def __init__(self, layers=(3, 4, 6, 3), base_width=26, scale=4, groups=1, stem="7x7", downsample="conv",
-                 stem_channels=64, planes=(64, 128, 256, 512), num_classes=1000, dialect="A"):
+                 stem_channels=64, planes=(64, 128, 256, 512), num_classes=1000, dialect="A", output_stride=32,
+                 first_dilation="half"):
         super().__init__()
         if stem not in ("7x7", "deep") or downsample not in ("conv", "avg") or dialect not in ("A", "B"):
             raise ValueError(f"unknown stem {stem!r}, downsample {downsample!r} or dialect {dialect!r}")
@@ -112,14 +113,20 @@ class Res2Net(nn.Module):
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(3, 2, 1)
         inplanes = c
+        reached, dilation = 4, 1
         for s, (depth, p) in enumerate(zip(layers, planes)):
-            stride = 1 if s == 0 else 2
+            before = dilation
+            stride = 2 if s > 0 and reached < output_stride else 1
+            if s > 0 and stride == 1:
+                dilation *= 2  # instead of the stride
+            reached *= stride
             blocks = []
             for b in range(depth):
                 step = stride if b == 0 else 1
                 blocks.append(Bottle2neck(
                     inplanes, p, step, b == 0, base_width, scale, groups,
-                    _shortcut(inplanes, p * EXPANSION, step, downsample) if b == 0 else None, dialect))
+                    _shortcut(inplanes, p * EXPANSION, step, downsample) if b == 0 else None, dialect,
+                    before if b == 0 and first_dilation == "half" else dilation))
                 inplanes = p * EXPANSION
             self.add_module(f"layer{s + 1}", nn.Sequential(*blocks))
         self.fc = nn.Linear(inplanes, num_classes)

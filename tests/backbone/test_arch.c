@@ -47,15 +47,60 @@ Test(arch, published)
         struct r2_arch arch;
     } variants[] = {
         {"res2net50_48w_2s",
-         {{3, 4, 6, 3}, {64, 128, 256, 512}, 48, 2, 1, 64, R2_STEM_7X7, R2_DOWNSAMPLE_CONV}},
+         {{3, 4, 6, 3},
+          {64, 128, 256, 512},
+          48,
+          2,
+          1,
+          64,
+          R2_STEM_7X7,
+          R2_DOWNSAMPLE_CONV,
+          32,
+          R2_FIRST_HALF}},
         {"res2net50_14w_8s",
-         {{3, 4, 6, 3}, {64, 128, 256, 512}, 14, 8, 1, 64, R2_STEM_7X7, R2_DOWNSAMPLE_CONV}},
+         {{3, 4, 6, 3},
+          {64, 128, 256, 512},
+          14,
+          8,
+          1,
+          64,
+          R2_STEM_7X7,
+          R2_DOWNSAMPLE_CONV,
+          32,
+          R2_FIRST_HALF}},
         {"res2net101_26w_4s",
-         {{3, 4, 23, 3}, {64, 128, 256, 512}, 26, 4, 1, 64, R2_STEM_7X7, R2_DOWNSAMPLE_CONV}},
+         {{3, 4, 23, 3},
+          {64, 128, 256, 512},
+          26,
+          4,
+          1,
+          64,
+          R2_STEM_7X7,
+          R2_DOWNSAMPLE_CONV,
+          32,
+          R2_FIRST_HALF}},
         {"res2next50",
-         {{3, 4, 6, 3}, {64, 128, 256, 512}, 4, 4, 8, 64, R2_STEM_7X7, R2_DOWNSAMPLE_CONV}},
+         {{3, 4, 6, 3},
+          {64, 128, 256, 512},
+          4,
+          4,
+          8,
+          64,
+          R2_STEM_7X7,
+          R2_DOWNSAMPLE_CONV,
+          32,
+          R2_FIRST_HALF}},
         {"res2net152_v1b_26w_4s",
-         {{3, 8, 36, 3}, {64, 128, 256, 512}, 26, 4, 1, 64, R2_STEM_DEEP, R2_DOWNSAMPLE_AVG}},
+         {{3, 8, 36, 3},
+          {64, 128, 256, 512},
+          26,
+          4,
+          1,
+          64,
+          R2_STEM_DEEP,
+          R2_DOWNSAMPLE_AVG,
+          32,
+          R2_FIRST_HALF}},
     };
     struct r2_error err = {0};
     struct r2_arch arch;
@@ -149,16 +194,17 @@ Test(arch, options_and_defaults)
 Test(arch, custom)
 {
     struct r2_backbone_options options = read_good(SMALL);
-    const struct r2_arch defaults = {{1, 1, 1, 1}, {64, 128, 256, 512}, 26, 4, 1, 64,
-                                     R2_STEM_7X7,  R2_DOWNSAMPLE_CONV};
+    const struct r2_arch defaults = {
+        {1, 1, 1, 1}, {64, 128, 256, 512}, 26, 4, 1, 64, R2_STEM_7X7, R2_DOWNSAMPLE_CONV,
+        32,           R2_FIRST_HALF};
     cr_expect_eq(memcmp(&options.arch, &defaults, sizeof defaults), 0);
     r2_options_finish(&r2_backbone_table, &options);
     options =
         read_good(CUSTOM "\"layers\": [1, 2, 64, 4], \"planes\": [16, 24, 32, 4096],"
                          " \"base_width\": 64, \"scale\": 16, \"groups\": 2, \"stem\": \"deep\","
                          " \"downsample\": \"avg\", \"stem_channels\": 32");
-    const struct r2_arch all = {{1, 2, 64, 4}, {16, 24, 32, 4096}, 64, 16, 2, 32,
-                                R2_STEM_DEEP,  R2_DOWNSAMPLE_AVG};
+    const struct r2_arch all = {{1, 2, 64, 4}, {16, 24, 32, 4096}, 64, 16,           2, 32,
+                                R2_STEM_DEEP,  R2_DOWNSAMPLE_AVG,  32, R2_FIRST_HALF};
     cr_expect_eq(memcmp(&options.arch, &all, sizeof all), 0);
     r2_options_finish(&r2_backbone_table, &options);
 }
@@ -192,6 +238,10 @@ Test(arch, custom_refusals)
         {SMALL ", \"stem\": \"7x8\"",
          "stem: \"7x8\" is not one of 7x7, deep, did you mean \"7x7\"?"},
         {SMALL ", \"downsample\": \"max\"", "downsample: \"max\" is not one of conv, avg"},
+        {SMALL ", \"output_stride\": 24", "output_stride is 24, must be 8, 16 or 32"},
+        {SMALL ", \"output_stride\": 4", "output_stride: 4 is not in 8..32"},
+        {SMALL ", \"first_dilation\": \"none\"",
+         "first_dilation: \"none\" is not one of half, full"},
         {SMALL ", \"stem_channels\": 1025", "stem_channels: 1025 is not in 0..1024"},
     };
     for (size_t i = 0; i < R2_COUNT(cases); i++)

@@ -15,6 +15,9 @@ Test(model_errors, backbone)
          "\"../trunk.safetensors\": a path in a model must not contain \"..\""},
         {"\"weights\": \"/etc/passwd\"",
          "\"/etc/passwd\": a path in a model is relative to its directory"},
+        {"\"weights\": \"trunk.safetensors\", \"downsample\": \"avg\", \"output_stride\": 16",
+         "model.json: backbone: output_stride 16 of an arch with average pools in its shortcuts is "
+         "supported in dialect mmdet only"},
         {"\"weights\": [\"trunk.safetensors\", \"trunk.safetensors\"]",
          "@/trunk.safetensors: is named twice"},
         {"\"weights\": \"trunk.safetensors\", \"dialct\": \"mmdet\"",
@@ -140,8 +143,9 @@ Test(model_errors, missing_tensor)
 /* A trunk that is one block deeper than its model says, and one of other widths. */
 Test(model_errors, other_trunk)
 {
-    static const struct r2_arch deeper = {{1, 1, 1, 2}, {16, 16, 16, 16}, 64, 2, 1, 16, 0, 0};
-    static const struct r2_arch wider = {{1, 1, 1, 1}, {16, 16, 16, 16}, 96, 2, 1, 16, 0, 0};
+    static const struct r2_arch deeper = {
+        {1, 1, 1, 2}, {16, 16, 16, 16}, 64, 2, 1, 16, 0, 0, 32, 0};
+    static const struct r2_arch wider = {{1, 1, 1, 1}, {16, 16, 16, 16}, 96, 2, 1, 16, 0, 0, 32, 0};
     struct r2_error err = {0};
     struct fixture fixture = fixture_open();
     fixture.weights.arch = &deeper;
