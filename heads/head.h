@@ -68,6 +68,7 @@ struct r2_head_run {
    nodes, for each crop, and there is none over the picture as a whole. */
 struct r2_head_regions {
     struct r2_extent (*window)(const void *self); /* height and width of a region */
+    bool singly; /* no batches: for convolutions, which gain nothing by them */
 
     /* Adds the network to an empty graph: an input of some channels, named outputs. NULL: crops. */
     void (*build)(const void *self, struct r2_graph *graph);
