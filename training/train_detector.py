@@ -6,9 +6,10 @@ are written, so what is shipped is a plain mmdetection head.
 
 Photos are COCO val2017 with persons; 15 % of them, chosen by a fixed seed, only validate. Half of the views are what the
 daemon will see (longer side 320, top left in a square), the others larger or smaller pictures cut to that square; half are
-mirrored, all have random colours. Losses are those of the paper: 256 anchors of a picture (positive from IoU 0.7 or as the
-best of a person, negative below 0.3) and 128 regions (positive from 0.5), cross-entropy and L1. AdamW; averaged weights.
-As in train_demo.py learning rate and end follow the clock, and one-threaded processes average their gradients.
+mirrored, all have random colours, and each serves about three steps. Losses are those of the paper: 256 anchors of a
+picture (positive from IoU 0.7 or as the best of a person, negative below 0.3) and 128 regions (positive from 0.5),
+cross-entropy and L1. AdamW; averaged weights. As in train_demo.py learning rate and end follow the clock, and
+one-threaded processes average their gradients.
 
     python training/train_detector.py --work WORK --minutes 40  # goes on from its checkpoint; then as with --write
     python training/train_detector.py --work WORK --write       # checkpoint -> models/demo, with its precision
@@ -49,6 +50,7 @@ WHOLE = 0.5  # share of the views that are the daemon's
 ZOOM = (0.7, 1.8)  # the others' longer side, in that of the daemon's
 VISIBLE = 0.3  # a person of whom a crop shows less is background
 ANCHORS, REGIONS = 256, 128  # that a picture's losses are taken of
+ECHOES, POOL = 3, 8  # times that a batch is used, among how many: the trunk would be two fifths of the work
 PROBE = 64  # photos that tell the means and deviations of the maps
 
 
@@ -201,6 +203,14 @@ def losses(model: R.FasterRCNN, maps: list[Tensor], valid: list[tuple[int, int]]
     return {n: s / len(valid) for n, s in sums.items()}
 
 
+def fresh(rng: np.random.Generator, photos: list[Photo], maps: Maps, count: int) -> tuple:
+    """Maps, valid sizes and persons of random views of random photos."""
+    chosen = rng.choice(len(photos), count, replace=False)
+    squares, valid, truths = zip(*(view(rng, photos[i]) for i in chosen))
+    pixels = D.colour(torch.from_numpy(np.stack(squares)), torch.Generator().manual_seed(int(rng.integers(2**62))))
+    return maps(D.normalise(pixels, torch.tensor(valid))), valid, truths
+
+
 def shipped(state: dict[str, Tensor], moments: list[tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
     """The weights for maps that nobody standardised, in F16."""
     state = dict(state)
@@ -277,6 +287,7 @@ def train(rank: int, args: argparse.Namespace) -> None:
     torch.manual_seed(args.seed * 1000 + step * args.processes + rank)
     start = told = saved = time.time()
     shown: dict[str, float] = {}
+    pool: list[tuple] = []
     while begun < 1:
         now = time.time()
         done = min(1.0, begun + (now - start) / (60 * args.minutes))
@@ -292,12 +303,11 @@ def train(rank: int, args: argparse.Namespace) -> None:
         if done >= 1:
             break
         for g in optimiser.param_groups:
-            g["lr"] = args.rate * min(1.0, (step + 1) / 200) * max(0.01, 1 - done)
+            g["lr"] = args.rate * min(1.0, (step + 1) / 100) * max(0.01, 1 - done)
         rng = np.random.default_rng([args.seed, step, rank])
-        chosen = rng.choice(len(photos), args.batch, replace=False)
-        squares, valid, truths = zip(*(view(rng, photos[i]) for i in chosen))
-        pixels = D.colour(torch.from_numpy(np.stack(squares)), torch.Generator().manual_seed(int(rng.integers(2**62))))
-        parts = losses(model, maps(D.normalise(pixels, torch.tensor(valid))), valid, truths)
+        if step % ECHOES == 0 or not pool:
+            pool = [*pool[1 - POOL:], fresh(rng, photos, maps, args.batch)]
+        parts = losses(model, *pool[-1 if step % ECHOES == 0 else rng.integers(len(pool))])
         optimiser.zero_grad()
         sum(parts.values()).backward()
         numbers = T.share_gradients(parameters, torch.stack([v.detach() for v in parts.values()]))
@@ -311,7 +321,7 @@ def train(rank: int, args: argparse.Namespace) -> None:
             shown[name] = 0.95 * shown.get(name, value) + 0.05 * value
         if rank == 0 and now - told > 30:
             print(f"step {step} " + " ".join(f"{n} {v:.3f}" for n, v in shown.items()) +
-                  f" {step * args.batch * args.processes} views, {(1 - done) * args.minutes:.1f} min left", flush=True)
+                  f", {(1 - done) * args.minutes:.1f} min left", flush=True)
             told = now
     dist.destroy_process_group()
 
