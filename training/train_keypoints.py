@@ -41,7 +41,7 @@ import train_demo as T
 
 SIZE = TD.SIZE  # the heads share one pass of the trunk
 TAPS = ("c2", "c3", "c4", "c5")
-WIDTHS = (128, 256, 512, 1024)  # of the demo trunk's stages
+WIDTHS, STRIDES = (128, 256, 512, 1024), (4, 8, 16, 32)  # of the demo trunk's stages
 OPTIONS = {"channels": 64, "bins": 24, "convs": 4}
 PADDING = 1.25  # of boxes, as the head's default
 VIEWS = 3
@@ -55,12 +55,10 @@ NEAR = 0.1  # right joints are as near, in longer sides of the box
 
 
 @dataclass(frozen=True)
-class Photo:
-    """``boxes`` (n, 4): x1 y1 x2 y2 in pixels of the photo; ``joints`` (n, 17, 3): x y visibility (0: not labelled)."""
+class Photo(TD.Photo):
+    """Of ``size`` (width, height), with the ``joints`` (n, 17, 3) of the persons: x y visibility (0: not labelled)."""
 
-    path: Path
     size: tuple[int, int]
-    boxes: np.ndarray
     joints: np.ndarray
 
 
@@ -83,9 +81,8 @@ def split(coco: COCO, folder: Path) -> tuple[list[Photo], list[Photo]]:
             persons = [a for a in coco.imgToAnns[p.image_id] if a["num_keypoints"]]
             boxes = np.array([a["bbox"] for a in persons], np.float32).reshape(-1, 4)
             boxes[:, 2:] += boxes[:, :2]
-            image = coco.imgs[p.image_id]
-            photos.append(Photo(p.path, (image["width"], image["height"]), boxes,
-                                np.array([a["keypoints"] for a in persons], np.float32).reshape(-1, 17, 3)))
+            image, joints = coco.imgs[p.image_id], np.array([a["keypoints"] for a in persons], np.float32)
+            photos.append(Photo(p.path, p.image_id, boxes, (image["width"], image["height"]), joints.reshape(-1, 17, 3)))
         parts.append([p for p in photos if len(p.boxes)])
     return parts[0], parts[1]
 
@@ -136,13 +133,12 @@ class Kept:
 
     def __init__(self, folder: Path, photos: list[Photo], maps: TD.Maps, mirror: list[int]):
         self.photos, self.maps, self.mirror = photos, maps, mirror
-        self.shapes = [(c, SIZE // s, SIZE // s) for c, s in zip(WIDTHS, (4, 8, 16, 32))]
+        self.shapes = [(c, SIZE // s, SIZE // s) for c, s in zip(WIDTHS, STRIDES)]
         lengths = [math.prod(s) for s in self.shapes]
-        self.file = folder / "maps.u8"
-        shape = (len(photos) * VIEWS, sum(lengths) + 1)  # the last byte: 1 where there are any
-        mode = "r+" if self.file.exists() else "w+"
-        self.rows = np.memmap(self.file, np.uint8, mode, shape=shape)
-        self.ends = np.cumsum(lengths).tolist()
+        file, shape = folder / "maps.u8", (len(photos) * VIEWS, sum(lengths) + 1)  # the last byte: 1 where there are any
+        self.rows = np.memmap(file, np.uint8, "r+" if file.exists() else "w+", shape=shape)
+        ends = np.cumsum(lengths).tolist()
+        self.spans = list(zip([0, *ends], ends))
         self.known = np.flatnonzero(self.rows[:, -1]).tolist()
 
     def next(self, seen: int, count: int) -> list[int]:
@@ -158,13 +154,13 @@ class Kept:
         row = self.rows[at]
         if not row[-1]:
             raw = self.maps.raw(pixels(self.photos[i], view))
-            for start, end, level, (_, std) in zip([0, *self.ends], self.ends, raw, self.maps.moments):
+            for (start, end), level, (_, std) in zip(self.spans, raw, self.maps.moments):
                 steps = (level[0] / std[:, None, None] * STEPS).round().clamp(0, 255)
                 row[start:end] = steps.permute(1, 2, 0).reshape(-1).byte().numpy()
             row[-1] = 1
             self.known.append(at)
         levels = []
-        for start, end, (c, h, w), (mean, std) in zip([0, *self.ends], self.ends, self.shapes, self.maps.moments):
+        for (start, end), (c, h, w), (mean, std) in zip(self.spans, self.shapes, self.maps.moments):
             steps = torch.from_numpy(np.array(row[start:end])).view(h, w, c).permute(2, 0, 1)
             levels.append(steps.float() / STEPS - (mean / std)[:, None, None])
         return levels, *persons(self.photos[i], view, self.mirror)
@@ -214,7 +210,10 @@ def points(maps: Tensor, regions: Tensor) -> Tensor:
     inner = ((at > 1) & (at + 1 < bins)).all(-1, keepdim=True)
     near = at.clamp(1, bins - 2)
     n, j = (torch.arange(s) for s in maps.shape[:2])
-    value = lambda dx, dy: maps[n[:, None], j, near[..., 1] + dy, near[..., 0] + dx]
+
+    def value(dx: int, dy: int) -> Tensor:
+        return maps[n[:, None], j, near[..., 1] + dy, near[..., 0] + dx]
+
     slope = torch.stack((value(1, 0) - value(-1, 0), value(0, 1) - value(0, -1)), -1).sign()
     at = at + 0.25 * slope * inner
     at = regions[:, None, :2] + (at + 0.5) * (regions[:, 2:] - regions[:, :2])[:, None] / bins
@@ -222,9 +221,10 @@ def points(maps: Tensor, regions: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def measure(head: K.KeypointHead, maps: TD.Maps, photos: list[Photo], mirror: list[int]) -> float:
+def measure(weights: dict[str, Tensor], maps: TD.Maps, photos: list[Photo], mirror: list[int]) -> float:
     """PCK of shipped weights on photos, with true boxes."""
-    right = count = 0
+    head, right, count = student(), 0, 0
+    head.load_state_dict({n.removeprefix("keypoints."): t.float() for n, t in weights.items()})
     for photo in photos:
         view = view_of(photo, np.random.default_rng(0), 0)
         boxes, joints = persons(photo, view, mirror)
@@ -246,13 +246,6 @@ def shipped(state: dict[str, Tensor], moments: list[tuple[Tensor, Tensor]]) -> d
     return {f"keypoints.{n}": t.half().contiguous() for n, t in state.items()}
 
 
-def loaded(weights: dict[str, Tensor]) -> K.KeypointHead:
-    """The head with shipped weights."""
-    head = student().eval()
-    head.load_state_dict({n.removeprefix("keypoints."): t.float() for n, t in weights.items()})
-    return head
-
-
 def train(args: argparse.Namespace, photos: list[Photo], held: list[Photo], mirror: list[int]) -> None:
     torch.manual_seed(args.seed)
     maps, model = TD.Maps(args.model / "trunk.safetensors"), student()
@@ -266,7 +259,7 @@ def train(args: argparse.Namespace, photos: list[Photo], held: list[Photo], mirr
         optimiser.load_state_dict(state["optimiser"])
         step, seen, begun, maps.moments = state["step"], state["seen"], state["fraction"], state["moments"]
     else:
-        maps.probe([TD.Photo(p.path, 0, p.boxes) for p in photos])
+        maps.probe(photos)
     kept = Kept(args.work, photos, maps, mirror)
     start = told = saved = time.time()
     shown = 0.0
@@ -276,7 +269,7 @@ def train(args: argparse.Namespace, photos: list[Photo], held: list[Photo], mirr
         if now - saved > 240 or done >= 1:
             T.save(checkpoint, model=model.state_dict(), ema=ema.state_dict(), optimiser=optimiser.state_dict(),
                    step=step, seen=seen, fraction=done, moments=maps.moments, seed=args.seed)
-            pck = measure(loaded(shipped(ema.state_dict(), maps.moments)), maps, held[:40], mirror)
+            pck = measure(shipped(ema.state_dict(), maps.moments), maps, held[:40], mirror)
             print(f"step {step}: PCK {pck:.3f} of 40 validation photos", flush=True)
             saved = now
         if done >= 1:
@@ -327,7 +320,7 @@ def write(args: argparse.Namespace, held: list[Photo], mirror: list[int]) -> Non
         "format": "pt", "source": "training/train_keypoints.py", "step": str(state["step"])})
     file.chmod(0o644)  # safetensors makes it private
     describe(args.model / "model.json")
-    pck = measure(loaded(load_file(file)), TD.Maps(args.model / "trunk.safetensors"), held, mirror)
+    pck = measure(load_file(file), TD.Maps(args.model / "trunk.safetensors"), held, mirror)
     print(f"{file}: step {state['step']}, {state['seen']} views, PCK {pck:.4f} of {len(held)} validation photos")
 
 
