@@ -105,9 +105,8 @@ def pixels(photo: Photo, view: View) -> Tensor:
     small = np.asarray(Image.open(photo.path).convert("RGB").resize(view.size, Image.BILINEAR, box=(x, y, x + w, y + h)))
     square = np.zeros((SIZE, SIZE, 3), np.uint8)
     square[: view.size[1], : view.size[0]] = small[:, ::-1] if view.mirrored else small
-    batch = torch.from_numpy(square)[None]
-    if view.colour:
-        batch = D.colour(batch, torch.Generator().manual_seed(view.colour))
+    batch, dice = torch.from_numpy(square)[None], torch.Generator().manual_seed(view.colour)
+    batch = D.colour(batch, dice) if view.colour else batch
     return D.normalise(batch, torch.tensor([view.size[::-1]]))
 
 
@@ -204,18 +203,13 @@ def loss(maps: Tensor, regions: Tensor, joints: Tensor) -> Tensor:
 
 def points(maps: Tensor, regions: Tensor) -> Tensor:
     """Joints (n, 17, 3: x y score) as the daemon reads maps: the hottest cell, a quarter towards the warmer neighbour."""
-    bins = maps.shape[-1]
-    score, cell = maps.flatten(2).max(2)
+    bins, flat = maps.shape[-1], maps.flatten(2)
+    score, cell = flat.max(2)
     at = torch.stack((cell % bins, cell // bins), -1)
     inner = ((at > 1) & (at + 1 < bins)).all(-1, keepdim=True)
-    near = at.clamp(1, bins - 2)
-    n, j = (torch.arange(s) for s in maps.shape[:2])
-
-    def value(dx: int, dy: int) -> Tensor:
-        return maps[n[:, None], j, near[..., 1] + dy, near[..., 0] + dx]
-
-    slope = torch.stack((value(1, 0) - value(-1, 0), value(0, 1) - value(0, -1)), -1).sign()
-    at = at + 0.25 * slope * inner
+    sides = cell[..., None] + torch.tensor((1, -1, bins, -bins))
+    near = flat.gather(2, sides.clamp(0, bins * bins - 1))
+    at = at + 0.25 * (near[..., ::2] - near[..., 1::2]).sign() * inner
     at = regions[:, None, :2] + (at + 0.5) * (regions[:, 2:] - regions[:, :2])[:, None] / bins
     return torch.cat((at, score[..., None]), -1)
 
