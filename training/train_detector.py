@@ -44,7 +44,7 @@ import train_demo as T
 
 SIZE = 320  # the square that the trunk sees, as the demo's other heads
 OPTIONS = R.Options(classes=1, fpn_channels=64, rpn_channels=64, fc_channels=192, anchor_scales=(4, 5.66),
-                    anchor_ratios=(0.7, 1.4, 2.8), pre_nms=200, proposals=100)
+                    anchor_ratios=(0.7, 1.4, 2.8), pre_nms=200, proposals=200)
 SCHOOL = replace(OPTIONS, pre_nms=400, proposals=256)  # more regions while learning
 WHOLE = 0.5  # share of the views that are the daemon's
 ZOOM = (0.7, 1.8)  # the others' longer side, in that of the daemon's
