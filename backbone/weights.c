@@ -238,19 +238,31 @@ static bool uses_classifier(const struct r2_safetensors *file, const struct r2_n
     return false;
 }
 
+/* A classifier's tensor, where none is read from the file. */
+static bool is_unused_classifier(const struct r2_safetensors *file,
+                                 const struct r2_tensor_entry *entry,
+                                 const struct r2_naming *const *namings, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (r2_naming_is_classifier(namings[i], entry->name) && !uses_classifier(file, namings[i]))
+            return true;
+    return false;
+}
+
 enum r2_status r2_weight_files_check_taken(const struct r2_weight_files *files,
-                                           const struct r2_naming *naming, struct r2_error *err)
+                                           const struct r2_naming *const *namings,
+                                           size_t naming_count, struct r2_error *err)
 {
     R2_CLEANUP(r2_text_finish) struct r2_text list = {0};
     size_t count = 0;
     const char *path = NULL;
     for (size_t f = 0; f < files->count; f++) {
-        const bool classifies = uses_classifier(files->files[f], naming);
-        for (size_t i = 0; i < files->files[f]->count; i++) {
-            const struct r2_tensor_entry *entry = &files->files[f]->entries[i];
+        const struct r2_safetensors *file = files->files[f];
+        for (size_t i = 0; i < file->count; i++) {
+            const struct r2_tensor_entry *entry = &file->entries[i];
             if (entry->taken || is_ignorable(entry->name)) continue;
-            if (!classifies && r2_naming_is_classifier(naming, entry->name)) continue;
-            if (!path) path = files->files[f]->path;
+            if (is_unused_classifier(file, entry, namings, naming_count)) continue;
+            if (!path) path = file->path;
             if (count++ < NAMES_SHOWN)
                 r2_text_add(&list, "%s'%.128s'", count > 1 ? ", " : "", entry->name);
         }

@@ -78,8 +78,9 @@ enum r2_status r2_weight_files_open(struct r2_weight_files *files, const char *p
 void r2_weight_files_close(struct r2_weight_files *files);
 
 /* R2_INVALID naming the tensors that nobody took, save num_batches_tracked, auxiliary heads, and
-   the classifier of a file from which no classifier is read. */
+   the classifier of a file from which no classifier is read. namings [count]: of the trunks. */
 enum r2_status r2_weight_files_check_taken(const struct r2_weight_files *files,
-                                           const struct r2_naming *naming, struct r2_error *err);
+                                           const struct r2_naming *const *namings, size_t count,
+                                           struct r2_error *err);
 
 #endif

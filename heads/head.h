@@ -20,6 +20,7 @@
 struct r2_head {
     struct r2_texts weights; /* files; empty: those of the backbone */
     json_t *input;           /* NULL: the type's default input */
+    json_t *backbone;        /* NULL: the model's */
 };
 
 /* Its options, first in the table of a head type. */
@@ -28,9 +29,13 @@ struct r2_head {
      R2_FIELD(TEXTS, struct_, head.weights),                                                       \
      .flags = R2_OPTION_OPTIONAL,                                                                  \
      .help = "safetensors file or shards; default: the backbone's"},                               \
+        {.name = "input",                                                                          \
+         R2_FIELD(OBJECT, struct_, head.input),                                                    \
+         .flags = R2_OPTION_OPTIONAL,                                                              \
+         .help = "how pictures reach the network"},                                                \
     {                                                                                              \
-        .name = "input", R2_FIELD(OBJECT, struct_, head.input), .flags = R2_OPTION_OPTIONAL,       \
-        .help = "how pictures reach the network"                                                   \
+        .name = "backbone", R2_FIELD(OBJECT, struct_, head.backbone), .flags = R2_OPTION_OPTIONAL, \
+        .help = "a trunk of the head's own; default: the model's"                                  \
     }
 
 /* What a head's nodes computed: the values that build named "<prefix>NAME". */
@@ -63,6 +68,7 @@ struct r2_head_run {
    nodes, for each crop, and there is none over the picture as a whole. */
 struct r2_head_regions {
     struct r2_extent (*window)(const void *self); /* height and width of a region */
+    bool singly; /* no batches: for convolutions, which gain nothing by them */
 
     /* Adds the network to an empty graph: an input of some channels, named outputs. NULL: crops. */
     void (*build)(const void *self, struct r2_graph *graph);

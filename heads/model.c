@@ -10,48 +10,6 @@
 
 /* --- the pieces of a load, in order --- */
 
-static enum r2_status open_weights(struct r2_model *model, const struct r2_texts *paths,
-                                   struct r2_weights *weights, struct r2_error *err)
-{
-    for (size_t i = 0; i < paths->count; i++) {
-        R2_AUTOFREE char *path = NULL;
-        R2_TRY(r2_model_path(model->file.dir, paths->items[i], &path, err));
-        R2_TRY(r2_weight_files_open(&model->files, path, weights, err));
-    }
-    return R2_OK;
-}
-
-static void note_precision(struct r2_model *model)
-{
-    const char *asked = r2_precision_name((enum r2_precision)model->backbone.precision);
-    const char *used = r2_model_precision(model);
-    if (strcmp(asked, used) == 0) return;
-    snprintf(model->note, sizeof model->note,
-             "model.json asks for precision %s, which the engine does not compute; %s is used",
-             asked, used);
-}
-
-static enum r2_status load_backbone(struct r2_model *model, struct r2_error *err)
-{
-    R2_TRY(r2_backbone_options_read(model->file.backbone, &model->backbone, err));
-    note_precision(model);
-    R2_TRY(open_weights(model, &model->backbone.weights, &model->weights, err));
-    R2_TRY(r2_naming_detect(&model->weights, &model->naming, err));
-    model->dialect = (enum r2_dialect)model->backbone.dialect;
-    if (model->backbone.dialect == R2_DIALECT_AUTO)
-        model->dialect = model->naming.stem_sequence ? R2_DIALECT_MMDET : R2_DIALECT_OFFICIAL;
-    const struct r2_arch *arch = &model->backbone.arch;
-    /* timm, whose names these are, has a pool of 2 x 2 there that mmsegmentation has not */
-    if (arch->output_stride < 32 && arch->downsample == R2_DOWNSAMPLE_AVG &&
-        model->dialect == R2_DIALECT_OFFICIAL)
-        return r2_fail(
-            err, R2_INVALID,
-            "model.json: backbone: output_stride %u of an arch with average pools in its "
-            "shortcuts is supported in dialect mmdet only",
-            arch->output_stride);
-    return R2_OK;
-}
-
 static enum r2_status init_head(struct r2_model *model, struct r2_model_part *part,
                                 const struct r2_model_head *from, struct r2_error *err)
 {
@@ -63,14 +21,16 @@ static enum r2_status init_head(struct r2_model *model, struct r2_model_part *pa
         part->input = *type->input;
     else
         R2_TRY(r2_input_read(head->input, &part->input, err));
-    part->naming = model->naming;
+    if (head->backbone) R2_TRY(r2_trunk_load(model, head->backbone, &part->trunk, err));
+    const struct r2_trunk *trunk = &model->trunks[part->trunk];
+    part->naming = trunk->naming;
     if (head->weights.count)
-        R2_TRY(open_weights(model, &head->weights, &part->weights, err));
+        R2_TRY(r2_model_open_weights(model, &head->weights, &part->weights, err));
     else
-        part->weights = model->weights;
+        part->weights = trunk->weights;
     r2_naming_find_classifier(&part->weights, &part->naming);
     struct r2_head_setup setup = {model->file.dir, &part->weights, &part->naming,
-                                  &model->backbone.arch, &part->input};
+                                  &trunk->options.arch, &part->input};
     return type->init(part->self, &setup, err);
 }
 
@@ -92,7 +52,8 @@ static enum r2_status load_head(struct r2_model *model, const struct r2_model_he
     return status == R2_OK ? R2_OK : r2_fail_in(err, "heads.%s", from->task);
 }
 
-/* Heads with equal inputs share a pass, but none is in one before that of the head it needs. */
+/* Heads with equal trunks and inputs share a pass, but none is in one before that of the head it
+   needs. */
 static void make_passes(struct r2_model *model)
 {
     for (size_t k = 0; k < model->head_count; k++) {
@@ -104,12 +65,12 @@ static void make_passes(struct r2_model *model)
         uint32_t pass = crops ? (uint32_t)model->pass_count : needed ? needed->pass : 0;
         if (needed && !head->input && !part->type->input) part->input = needed->input;
         while (pass < model->pass_count &&
-               (model->passes[pass].crops ||
+               (model->passes[pass].crops || model->passes[pass].trunk != part->trunk ||
                 !r2_input_spec_equal(&model->passes[pass].input, &part->input)))
             pass++;
         if (pass == model->pass_count)
             model->passes[model->pass_count++] =
-                (struct r2_model_pass){.input = part->input, .crops = crops};
+                (struct r2_model_pass){.trunk = part->trunk, .input = part->input, .crops = crops};
         model->passes[pass].heads |= UINT32_C(1) << i;
         part->pass = pass;
     }
@@ -125,11 +86,12 @@ static void choose_embed_pass(struct r2_model *model)
     model->embed_pass = pass;
 }
 
-enum r2_status r2_model_graph(const struct r2_model *model, uint32_t heads, struct r2_graph *graph,
-                              struct r2_error *err)
+enum r2_status r2_model_graph(const struct r2_model *model, uint32_t trunk, uint32_t heads,
+                              struct r2_graph *graph, struct r2_error *err)
 {
     struct r2_taps taps;
-    r2_res2net_build(graph, &model->backbone.arch, model->dialect, &taps);
+    r2_res2net_build(graph, &model->trunks[trunk].options.arch, model->trunks[trunk].dialect,
+                     &taps);
     if (heads & R2_PLAN_EMBED) r2_graph_output(graph, taps.pooled, "pooled");
     for (uint32_t i = 0; i < model->head_count; i++) {
         const struct r2_model_part *part = &model->heads[i];
@@ -144,13 +106,16 @@ static enum r2_status make_plan(const void *context, const struct r2_plan_key *k
                                 struct r2_plan **ret, struct r2_error *err)
 {
     const struct r2_model *model = context;
+    const uint32_t regions = key->stage ? (uint32_t)__builtin_ctz(key->heads) : 0;
+    const uint32_t trunk =
+        key->stage ? model->heads[regions].trunk : model->passes[key->pass].trunk;
     struct r2_graph graph;
     r2_graph_init(&graph);
-    enum r2_status status =
-        key->stage ? r2_regions_graph(model, (uint32_t)__builtin_ctz(key->heads), &graph, err)
-                   : r2_model_graph(model, key->heads, &graph, err);
+    enum r2_status status = key->stage ? r2_regions_graph(model, regions, &graph, err)
+                                       : r2_model_graph(model, trunk, key->heads, &graph, err);
     if (status == R2_OK)
-        status = r2_plan_create(&graph, model->params, key->shape, key->threads, ret, err);
+        status =
+            r2_plan_create(&graph, model->trunks[trunk].params, key->shape, key->threads, ret, err);
     r2_graph_finish(&graph);
     return status;
 }
@@ -166,43 +131,23 @@ enum r2_status r2_model_plan(const struct r2_model *model, uint32_t pass, uint32
     return r2_plan_cache_get(model->plans, &key, ret, ret_hit, err);
 }
 
-/* The tensors of all networks, the trunk's and those over regions. */
-static enum r2_status check_params(const struct r2_model *model, struct r2_error *err)
-{
-    uint32_t all = (uint32_t)((UINT64_C(1) << model->head_count) - 1);
-    struct r2_graph graph;
-    r2_graph_init(&graph);
-    enum r2_status status = r2_model_graph(model, all, &graph, err);
-    if (status == R2_OK) status = r2_params_check(model->params, &graph, err);
-    r2_graph_finish(&graph);
-    for (uint32_t i = 0; i < model->head_count && status == R2_OK; i++) {
-        if (!model->heads[i].type->regions) continue;
-        r2_graph_init(&graph);
-        status = r2_regions_graph(model, i, &graph, err);
-        if (status == R2_OK) status = r2_params_check(model->params, &graph, err);
-        r2_graph_finish(&graph);
-    }
-    return status;
-}
-
 /* All tensors are found, checked and taken once, whatever heads later plans leave out. */
 static enum r2_status bind_params(struct r2_model *model, struct r2_error *err)
 {
-    struct r2_source sources[1 + R2_MODEL_MAX_HEADS] = {
-        {&model->weights, &model->naming, model->backbone.bn_eps}};
-    for (size_t i = 0; i < model->head_count; i++)
-        sources[1 + i] = (struct r2_source){&model->heads[i].weights, &model->heads[i].naming,
-                                            model->backbone.bn_eps};
-    R2_TRY(r2_params_create(sources, 1 + model->head_count, &model->params, err));
-    R2_TRY(check_params(model, err));
-    return r2_weight_files_check_taken(&model->files, &model->naming, err);
+    const struct r2_naming *namings[R2_MODEL_MAX_TRUNKS];
+    for (uint32_t i = 0; i < model->trunk_count; i++) {
+        R2_TRY(r2_trunk_bind(model, i, err));
+        namings[i] = &model->trunks[i].naming;
+    }
+    return r2_weight_files_check_taken(&model->files, namings, model->trunk_count, err);
 }
 
 static enum r2_status load(struct r2_model *model, const char *dir,
                            const struct r2_model_options *options, struct r2_error *err)
 {
     R2_TRY(r2_model_file_read(dir, &model->file, err));
-    R2_TRY(load_backbone(model, err));
+    uint32_t first;
+    R2_TRY(r2_trunk_load(model, model->file.backbone, &first, err));
     for (size_t i = 0; i < model->file.head_count; i++)
         R2_TRY(load_head(model, &model->file.heads[i], err));
     R2_TRY(r2_needs_resolve(model, err));
@@ -215,7 +160,7 @@ static enum r2_status load(struct r2_model *model, const char *dir,
 static void model_destroy(struct r2_model *model)
 {
     r2_plan_cache_destroy(model->plans);
-    r2_params_destroy(model->params);
+    for (uint32_t i = 0; i < model->trunk_count; i++) r2_trunk_finish(&model->trunks[i]);
     for (size_t i = 0; i < model->head_count; i++) {
         struct r2_model_part *part = &model->heads[i];
         part->type->finish(part->self);
@@ -223,7 +168,6 @@ static void model_destroy(struct r2_model *model)
         free(part->self);
     }
     r2_weight_files_close(&model->files);
-    r2_options_finish(&r2_backbone_table, &model->backbone);
     r2_model_file_finish(&model->file);
     free(model);
 }
@@ -269,7 +213,7 @@ const char *r2_model_version(const struct r2_model *model)
 
 const char *r2_model_arch(const struct r2_model *model)
 {
-    return model->backbone.arch_name;
+    return model->trunks[0].options.arch_name;
 }
 
 const char *r2_model_precision(const struct r2_model *model)
@@ -310,28 +254,35 @@ const struct r2_input_spec *r2_model_input(const struct r2_model *model, size_t 
     return &model->heads[i].input;
 }
 
-static enum r2_status describe_head(const struct r2_model_part *part, json_t *heads,
-                                    struct r2_error *err)
+static enum r2_status describe_head(const struct r2_model *model, const struct r2_model_part *part,
+                                    json_t *heads, struct r2_error *err)
 {
     json_t *object = json_pack("{s:s, s:s}", "type", part->type->name, "help", part->type->help);
     if (json_object_set_new(heads, part->task, object) != 0 ||
         json_object_set_new(object, "input", r2_input_describe(&part->input)) != 0)
         return r2_fail(err, R2_NO_MEMORY, "no memory for the model's JSON");
+    if (part->trunk) {
+        const struct r2_trunk *trunk = &model->trunks[part->trunk];
+        json_object_set_new(object, "backbone",
+                            json_pack("{s:s, s:s}", "arch", trunk->options.arch_name, "dialect",
+                                      r2_dialect_name(trunk->dialect)));
+    }
     return part->type->describe(part->self, object, err);
 }
 
 enum r2_status r2_model_describe(const struct r2_model *model, json_t **ret, struct r2_error *err)
 {
     json_t *heads = json_object();
-    json_t *object = json_pack(
-        "{s:s, s:s, s:s*, s:{s:s, s:s, s:s}, s:i, s:O}", "name", model->file.name, "version",
-        model->file.version, "note", r2_model_note(model), "backbone", "arch",
-        model->backbone.arch_name, "precision", r2_model_precision(model), "dialect",
-        r2_dialect_name(model->dialect), "trunk_passes", (int)model->pass_count, "heads", heads);
+    json_t *object =
+        json_pack("{s:s, s:s, s:s*, s:{s:s, s:s, s:s}, s:i, s:O}", "name", model->file.name,
+                  "version", model->file.version, "note", r2_model_note(model), "backbone", "arch",
+                  model->trunks[0].options.arch_name, "precision", r2_model_precision(model),
+                  "dialect", r2_dialect_name(model->trunks[0].dialect), "trunk_passes",
+                  (int)model->pass_count, "heads", heads);
     enum r2_status status =
         heads && object ? R2_OK : r2_fail(err, R2_NO_MEMORY, "no memory for the model's JSON");
     for (size_t i = 0; i < model->head_count && status == R2_OK; i++)
-        status = describe_head(&model->heads[i], heads, err);
+        status = describe_head(model, &model->heads[i], heads, err);
     json_decref(heads);
     if (status == R2_OK)
         *ret = object;

@@ -13,22 +13,35 @@
 
 _Static_assert((int)R2_MODEL_MAX_HEADS == (int)R2_MODEL_HEADS_MAX, "config and heads agree");
 
+enum { R2_MODEL_MAX_TRUNKS = 1 + R2_MODEL_MAX_HEADS };
+
+struct r2_trunk {
+    json_t
+        *object; /* what model.json says of it; borrowed from there, or from the head's options */
+    struct r2_backbone_options options;
+    enum r2_dialect dialect;
+    struct r2_weights weights;
+    struct r2_naming naming;
+    struct r2_params *params; /* of it, its heads and their networks over regions */
+};
+
 struct r2_model_part {
     const char *task; /* borrowed from the file */
     const struct r2_head_type *type;
     void *self; /* the type's private struct */
     struct r2_input_spec input;
     int needs; /* head whose result it reads, or -1 */
-    uint32_t pass;
+    uint32_t trunk, pass;
     char prefix[32]; /* of its outputs: "classify." */
     struct r2_weights weights;
     struct r2_naming naming;
 };
 
-/* One trunk pass: the heads whose inputs are equal share it. A head that takes crops has one of its
+/* One trunk pass: the heads whose trunks and inputs are equal share it. A head that takes crops has one of its
    own, in which the trunk runs over them instead of the picture. A pass comes after those whose heads'
    results its heads need. */
 struct r2_model_pass {
+    uint32_t trunk;
     struct r2_input_spec input;
     uint32_t heads; /* bit i: head i */
     bool crops;
@@ -37,13 +50,10 @@ struct r2_model_pass {
 struct r2_model {
     atomic_uint references;
     struct r2_model_file file;
-    struct r2_backbone_options backbone;
     char note[128]; /* "" = none */
-    enum r2_dialect dialect;
     struct r2_weight_files files;
-    struct r2_weights weights; /* of the trunk */
-    struct r2_naming naming;
-    struct r2_params *params;
+    uint32_t trunk_count;
+    struct r2_trunk trunks[R2_MODEL_MAX_TRUNKS]; /* the first is model.json's `backbone` */
     struct r2_plan_cache *plans;
     size_t head_count;
     struct r2_model_part heads[R2_MODEL_MAX_HEADS];
@@ -57,9 +67,22 @@ struct r2_model {
 /* In the `heads` of a plan's key: the pooled feature is an output too. */
 #define R2_PLAN_EMBED (UINT32_C(1) << 31)
 
-/* The trunk with these heads (and R2_PLAN_EMBED) in an initialised graph. */
-enum r2_status r2_model_graph(const struct r2_model *model, uint32_t heads, struct r2_graph *graph,
-                              struct r2_error *err);
+/* Opens the files of these paths, in the model's directory. */
+enum r2_status r2_model_open_weights(struct r2_model *model, const struct r2_texts *paths,
+                                     struct r2_weights *weights, struct r2_error *err);
+
+/* Finds or loads the trunk that a `backbone` object describes; the model borrows the object. Equal
+   objects are one trunk. */
+enum r2_status r2_trunk_load(struct r2_model *model, json_t *object, uint32_t *ret,
+                             struct r2_error *err);
+void r2_trunk_finish(struct r2_trunk *trunk);
+
+/* Finds, checks and takes the tensors of a trunk and its heads, once these are loaded. */
+enum r2_status r2_trunk_bind(struct r2_model *model, uint32_t index, struct r2_error *err);
+
+/* A trunk with these of its heads (and R2_PLAN_EMBED) in an initialised graph. */
+enum r2_status r2_model_graph(const struct r2_model *model, uint32_t trunk, uint32_t heads,
+                              struct r2_graph *graph, struct r2_error *err);
 
 /* The compiled plan of a pass; counted. */
 enum r2_status r2_model_plan(const struct r2_model *model, uint32_t pass, uint32_t heads,

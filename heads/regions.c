@@ -5,7 +5,7 @@
 
 enum { SIZES = 3 };
 
-/* The sizes of batches, ascending; crops take the first two. */
+/* The sizes of batches, ascending. */
 static const uint32_t batches[SIZES] = {1, 8, 64};
 
 static bool is_crops(const struct r2_model *model, uint32_t i)
@@ -15,7 +15,7 @@ static bool is_crops(const struct r2_model *model, uint32_t i)
 
 static size_t size_count(const struct r2_model *model, uint32_t i)
 {
-    return is_crops(model, i) ? SIZES - 1 : SIZES;
+    return model->heads[i].type->regions->singly ? 1 : SIZES;
 }
 
 uint32_t r2_regions_largest(const struct r2_model *model, uint32_t i)
@@ -24,11 +24,11 @@ uint32_t r2_regions_largest(const struct r2_model *model, uint32_t i)
 }
 
 /* The batch for the next of `left` regions. Fully connected layers read their weights once a batch,
-   so that many regions cost less together, until half of the batch is computed in vain. Of a trunk
-   over crops nothing is computed in vain. */
+   so that many regions cost less together, until half of the batch is computed in vain. Convolutions
+   are faster alone, by Winograd's algorithm. */
 static uint32_t next_batch(const struct r2_model *model, uint32_t i, size_t left)
 {
-    if (is_crops(model, i)) return batches[left >= batches[1]];
+    if (model->heads[i].type->regions->singly) return batches[0];
     return left > batches[2] / 2 ? batches[2] : batches[left > 1];
 }
 
@@ -36,7 +36,7 @@ enum r2_status r2_regions_graph(const struct r2_model *model, uint32_t i, struct
                                 struct r2_error *err)
 {
     const struct r2_model_part *part = &model->heads[i];
-    if (is_crops(model, i)) return r2_model_graph(model, UINT32_C(1) << i, graph, err);
+    if (is_crops(model, i)) return r2_model_graph(model, part->trunk, UINT32_C(1) << i, graph, err);
     r2_graph_set_part(graph, 1 + i);
     part->type->regions->build(part->self, graph);
     return r2_graph_check(graph, err);

@@ -127,16 +127,19 @@ enum r2_status r2_model_report(struct r2_model *model, unsigned threads, json_t 
         json_decref(passes);
         return status;
     }
-    const json_int_t packed = (json_int_t)r2_params_size(model->params);
+    json_int_t packed = 0;
+    for (uint32_t i = 0; i < model->trunk_count; i++)
+        packed += (json_int_t)r2_params_size(model->trunks[i].params);
     const json_int_t plans = (json_int_t)r2_plan_cache_size(model->plans);
-    json_t *report = json_pack(
-        "{s:s, s:s, s:s, s:s, s:s*, s:I, s:i, s:o, s:o, s:{s:I, s:I, s:I, s:I}}", "model",
-        model->file.name, "arch", model->backbone.arch_name, "dialect",
-        r2_dialect_name(model->dialect), "precision", r2_model_precision(model), "note",
-        r2_model_note(model), "parameters", (json_int_t)parameters, "threads", (int)threads,
-        "passes", passes, "regions", regions, "memory", "weights_mapped_bytes",
-        (json_int_t)file_bytes, "weights_packed_bytes", packed, "arena_bytes_per_worker",
-        (json_int_t)(arena + regions_arena), "two_models_bytes", 2 * (packed + plans));
+    json_t *report =
+        json_pack("{s:s, s:s, s:s, s:s, s:s*, s:I, s:i, s:i, s:o, s:o, s:{s:I, s:I, s:I, s:I}}",
+                  "model", model->file.name, "arch", model->trunks[0].options.arch_name, "dialect",
+                  r2_dialect_name(model->trunks[0].dialect), "precision", r2_model_precision(model),
+                  "note", r2_model_note(model), "parameters", (json_int_t)parameters, "threads",
+                  (int)threads, "trunks", (int)model->trunk_count, "passes", passes, "regions",
+                  regions, "memory", "weights_mapped_bytes", (json_int_t)file_bytes,
+                  "weights_packed_bytes", packed, "arena_bytes_per_worker",
+                  (json_int_t)(arena + regions_arena), "two_models_bytes", 2 * (packed + plans));
     if (!report) return no_memory(err);
     *ret = report;
     return R2_OK;

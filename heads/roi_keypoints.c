@@ -268,6 +268,7 @@ static enum r2_status roi_keypoints_describe(const void *self, json_t *object, s
 
 static const struct r2_head_regions regions = {
     .window = window,
+    .singly = true,
     .build = build_regions,
     .gather = gather,
     .fill = fill,

@@ -249,6 +249,22 @@ static enum r2_status warm_work(struct r2_work *work, struct r2_runner *runner,
     return R2_OK;
 }
 
+/* The plan of a head that a request spares the head that it needs otherwise. */
+static enum r2_status warm_alone(const struct r2_model *model, uint32_t i, unsigned threads,
+                                 struct r2_error *err)
+{
+    const struct r2_model_part *part = &model->heads[i];
+    const struct r2_extent size = r2_model_typical(model, part->pass);
+    struct r2_input_shape shape = {0};
+    struct r2_plan *plan = NULL;
+    bool hit;
+    if (part->needs < 0 || r2_head_takes_crops(part->type)) return R2_OK;
+    R2_TRY(r2_input_shape(&part->input, size.width, size.height, &shape, err));
+    R2_TRY(r2_model_plan(model, part->pass, UINT32_C(1) << i, shape, threads, &plan, &hit, err));
+    r2_plan_unref(plan);
+    return R2_OK;
+}
+
 /* Each head alone, the embedding alone, and all heads at once: the plans that requests ask for. */
 enum r2_status r2_model_warm(struct r2_model *model, struct r2_runner *runner, unsigned threads,
                              struct r2_error *err)
@@ -262,6 +278,7 @@ enum r2_status r2_model_warm(struct r2_model *model, struct r2_runner *runner, u
         work.heads = i < heads ? UINT32_C(1) << i : i == heads ? 0 : all;
         work.embed = i == heads;
         status = warm_work(&work, runner, err);
+        if (i < heads && status == R2_OK) status = warm_alone(model, i, threads, err);
         if (i >= heads || !model->heads[i].type->regions || status != R2_OK) continue;
         status = regions_session(runner, err);
         if (status == R2_OK) status = r2_regions_warm(model, i, threads, runner->regions, err);

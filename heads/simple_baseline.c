@@ -300,6 +300,7 @@ static enum r2_status simple_baseline_describe(const void *self, json_t *object,
 
 static const struct r2_head_regions regions = {
     .window = window,
+    .singly = true,
     .gather = gather,
     .fill = fill,
     .take = take,

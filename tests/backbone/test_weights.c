@@ -302,6 +302,7 @@ Test(weights, unexpected_tensors)
 {
     static const uint64_t dims[] = {2, 3};
     const struct r2_naming naming = {.prefix = "backbone.", .classifier = "head.fc"};
+    const struct r2_naming *const namings = &naming;
     struct r2_error err = {0};
     struct r2_weight_files files = {0};
     struct r2_weights weights = {0};
@@ -314,17 +315,17 @@ Test(weights, unexpected_tensors)
     ASSERT_OK(r2_weights_take(&weights, "w", 2, dims, &entry, &err), err);
     snprintf(text, sizeof text, "%s: 1 unexpected tensor that no part of the model uses: 'extra.1'",
              first);
-    EXPECT_FAIL(r2_weight_files_check_taken(&files, &naming, &err), err, R2_INVALID, text);
+    EXPECT_FAIL(r2_weight_files_check_taken(&files, &namings, 1, &err), err, R2_INVALID, text);
     ASSERT_OK(r2_weight_files_open(&files, second, &weights, &err), err);
     snprintf(text, sizeof text,
              "%s: 5 unexpected tensors that no part of the model uses: 'extra.1', 'extra.2', "
              "'extra.3', 'extra.4', ...",
              first);
-    EXPECT_FAIL(r2_weight_files_check_taken(&files, &naming, &err), err, R2_INVALID, text);
+    EXPECT_FAIL(r2_weight_files_check_taken(&files, &namings, 1, &err), err, R2_INVALID, text);
     for (const char *const *name = NAMES("extra.1", "extra.2", "extra.3", "extra.4", "extra.5");
          *name; name++)
         ASSERT_OK(r2_weights_take(&weights, *name, 2, dims, &entry, &err), err);
-    ASSERT_OK(r2_weight_files_check_taken(&files, &naming, &err), err);
+    ASSERT_OK(r2_weight_files_check_taken(&files, &namings, 1, &err), err);
     r2_weight_files_close(&files);
     drop_file(first);
     drop_file(second);

@@ -58,7 +58,8 @@ class Daemon:
     """The real program on a free port."""
 
     def __init__(self, program: Path, model: Path, threads: int, environment: dict | None = None, out=None) -> None:
-        log = model / "daemon.log"
+        folder = tempfile.TemporaryDirectory()
+        log = Path(folder.name) / "daemon.log"
         self.process = subprocess.Popen(
             [program, "serve", "--model", model, "--listen", "127.0.0.1:0", "--workers", "1", "--threads", str(threads)],
             stdout=out, stderr=log.open("w"), env={**os.environ, "OMP_WAIT_POLICY": "passive", **(environment or {})})
@@ -76,6 +77,10 @@ class Daemon:
         if answer.status != 200:
             raise SystemExit(f"the daemon answered {answer.status}: {body.decode()}")
         return json.loads(body)
+
+    def get(self, route: str) -> str:
+        self.connection.request("GET", route)
+        return self.connection.getresponse().read().decode()
 
     def close(self) -> None:
         self.process.terminate()

@@ -74,4 +74,37 @@ static inline void fixture_refused(const struct fixture *fixture, const char *ba
     r2_text_finish(&wanted);
 }
 
+/* A picture without regularity. */
+static inline struct r2_image fixture_picture(uint32_t width, uint32_t height)
+{
+    struct r2_error err = {0};
+    struct r2_image picture;
+    uint32_t state = 12345;
+    ASSERT_OK(r2_image_create(width, height, &picture, &err), err);
+    for (size_t i = 0; i < (size_t)height * r2_image_stride(&picture); i++) {
+        state = state * 1664525 + 1013904223;
+        picture.pixels[i] = (uint8_t)(state >> 24);
+    }
+    return picture;
+}
+
+/* The answer of a head, of all for NULL, of none for ""; the caller finishes it. */
+static inline struct r2_answer fixture_run(struct r2_model *model, const char *task, bool embed,
+                                           const struct r2_image *picture)
+{
+    struct r2_error err = {0};
+    struct r2_answer answer = {0};
+    struct r2_work work;
+    struct r2_runner *runner;
+    ASSERT_OK(r2_work_init(&work, model, &err), err);
+    ASSERT_OK(r2_runner_create(&runner, &err), err);
+    work.embed = embed;
+    if (!task) r2_work_select_all(&work);
+    if (task && *task) ASSERT_OK(r2_work_select(&work, task, &err), err);
+    ASSERT_OK(r2_model_run(&work, runner, picture, &answer, &err), err);
+    r2_runner_destroy(runner);
+    r2_work_finish(&work);
+    return answer;
+}
+
 #endif

@@ -14,39 +14,6 @@
 #define SECOND_SAME ", \"tags\": {\"type\": \"classifier\", \"top_k\": 2, " SMALL_INPUT "}"
 #define SECOND_OTHER ", \"tags\": {\"type\": \"classifier\", \"top_k\": 2, " OTHER_INPUT "}"
 
-/* A picture without regularity. */
-static struct r2_image make_picture(uint32_t width, uint32_t height)
-{
-    struct r2_error err = {0};
-    struct r2_image picture;
-    uint32_t state = 12345;
-    ASSERT_OK(r2_image_create(width, height, &picture, &err), err);
-    for (size_t i = 0; i < (size_t)height * r2_image_stride(&picture); i++) {
-        state = state * 1664525 + 1013904223;
-        picture.pixels[i] = (uint8_t)(state >> 24);
-    }
-    return picture;
-}
-
-/* Runs these heads (all for NULL, none for ""). */
-static struct r2_answer run(struct r2_model *model, const char *task, bool embed,
-                            const struct r2_image *picture)
-{
-    struct r2_error err = {0};
-    struct r2_answer answer = {0};
-    struct r2_work work;
-    struct r2_runner *runner;
-    ASSERT_OK(r2_work_init(&work, model, &err), err);
-    ASSERT_OK(r2_runner_create(&runner, &err), err);
-    work.embed = embed;
-    if (!task) r2_work_select_all(&work);
-    if (task && *task) ASSERT_OK(r2_work_select(&work, task, &err), err);
-    ASSERT_OK(r2_model_run(&work, runner, picture, &answer, &err), err);
-    r2_runner_destroy(runner);
-    r2_work_finish(&work);
-    return answer;
-}
-
 /* --- the same in a naive way --------------------------------------------------------------------
  */
 
@@ -117,9 +84,9 @@ Test(model, scores_and_embedding)
 {
     struct fixture fixture = fixture_open();
     struct r2_model *model = fixture_good(&fixture, ONE);
-    struct r2_image picture = make_picture(61, 47);
+    struct r2_image picture = fixture_picture(61, 47);
     struct expected expected = expected_of(&fixture, model, 0, &picture);
-    struct r2_answer answer = run(model, "classify", true, &picture);
+    struct r2_answer answer = fixture_run(model, "classify", true, &picture);
     const struct r2_classes *classes = answer.results[0].data;
     expect_scores(&answer.results[0], &expected, 5);
     cr_expect_gt(classes->items[0].score - classes->items[1].score, 0.01,
@@ -132,10 +99,10 @@ Test(model, scores_and_embedding)
     cr_expect(answer.backbone_ns > 0 && answer.preprocess_ns > 0);
     r2_answer_finish(&answer);
     cr_expect(!answer.embedding && !answer.results[0].data);
-    answer = run(model, "", true, &picture);
+    answer = fixture_run(model, "", true, &picture);
     cr_expect(answer.embedding_size == 64 && !answer.results[0].kind && answer.trunk_passes == 1);
     r2_answer_finish(&answer);
-    answer = run(model, "", false, &picture);
+    answer = fixture_run(model, "", false, &picture);
     cr_expect(!answer.embedding && !answer.results[0].kind && answer.trunk_passes == 0);
     r2_answer_finish(&answer);
     r2_image_finish(&picture);
@@ -148,8 +115,8 @@ static void expect_passes(const char *heads, unsigned passes, const char *shapes
     struct r2_error err = {0};
     struct fixture fixture = fixture_open();
     struct r2_model *model = fixture_good(&fixture, heads);
-    struct r2_image picture = make_picture(50, 64);
-    struct r2_answer answer = run(model, NULL, true, &picture);
+    struct r2_image picture = fixture_picture(50, 64);
+    struct r2_answer answer = fixture_run(model, NULL, true, &picture);
     cr_expect_eq(answer.trunk_passes, passes);
     for (size_t i = 0; i < 2; i++) {
         struct expected expected = expected_of(&fixture, model, i, &picture);
@@ -159,7 +126,7 @@ static void expect_passes(const char *heads, unsigned passes, const char *shapes
     cr_expect(fabs((double)answer.embedding[7] - first.pooled[7]) < 1e-4,
               "of the classifier's input");
     r2_answer_finish(&answer);
-    answer = run(model, "tags", false, &picture);
+    answer = fixture_run(model, "tags", false, &picture);
     cr_expect(answer.trunk_passes == 1 && !answer.results[0].kind && answer.results[1].kind);
     r2_answer_finish(&answer);
 
@@ -209,7 +176,7 @@ Test(model, head_with_its_own_weights)
     tensor_file_finish(&made);
     struct r2_model *model =
         fixture_good(&fixture, "\"classify\": {" CLASSIFIER ", \"weights\": \"head.safetensors\"}");
-    struct r2_image picture = make_picture(33, 32);
+    struct r2_image picture = fixture_picture(33, 32);
     struct expected expected = expected_of(&fixture, model, 0, &picture);
     for (size_t i = 0; i < CLASSES; i++) {
         double logit = 1 / ((double)i + 1);
@@ -218,7 +185,7 @@ Test(model, head_with_its_own_weights)
         sum += exp(logit);
     }
     for (size_t i = 0; i < CLASSES; i++) expected.scores[i] /= sum;
-    struct r2_answer answer = run(model, "classify", false, &picture);
+    struct r2_answer answer = fixture_run(model, "classify", false, &picture);
     expect_scores(&answer.results[0], &expected, 5);
     r2_answer_finish(&answer);
     r2_image_finish(&picture);
@@ -358,11 +325,11 @@ Test(model, without_heads)
     struct r2_error err = {0};
     struct fixture fixture = fixture_open();
     struct r2_model *model = fixture_good(&fixture, ""); /* fc.* is there and nobody's */
-    struct r2_image picture = make_picture(300, 260);
+    struct r2_image picture = fixture_picture(300, 260);
     struct r2_runner *runner;
     json_t *json = NULL;
     cr_expect_eq(r2_model_head_count(model), 0);
-    struct r2_answer answer = run(model, NULL, true, &picture);
+    struct r2_answer answer = fixture_run(model, NULL, true, &picture);
     cr_expect(answer.embedding_size == 64 && answer.trunk_passes == 1);
     r2_answer_finish(&answer);
     ASSERT_OK(r2_model_describe(model, &json, &err), err);
@@ -413,8 +380,8 @@ static void expect_dialect(const char *key, enum r2_dialect dialect)
              " \"weights\": \"trunk.safetensors\"%s}",
              key);
     ASSERT_OK(fixture_load(&fixture, backbone, ONE, &model, &err), err);
-    struct r2_image picture = make_picture(45, 45);
-    struct r2_answer answer = run(model, "classify", false, &picture);
+    struct r2_image picture = fixture_picture(45, 45);
+    struct r2_answer answer = fixture_run(model, "classify", false, &picture);
     snprintf(path, sizeof path, "%s/trunk.safetensors", fixture.dir);
     struct expected expected = compute(path, &fixture.weights, r2_model_input(model, 0), &picture);
     expect_scores(&answer.results[0], &expected, 5);
@@ -438,9 +405,9 @@ Test(model, pictures_of_any_size)
     struct fixture fixture = fixture_open();
     struct r2_model *model = fixture_good(&fixture, ONE);
     for (size_t i = 0; i < R2_COUNT(sizes); i++) {
-        struct r2_image picture = make_picture(sizes[i].width, sizes[i].height);
+        struct r2_image picture = fixture_picture(sizes[i].width, sizes[i].height);
         struct expected expected = expected_of(&fixture, model, 0, &picture);
-        struct r2_answer answer = run(model, "classify", false, &picture);
+        struct r2_answer answer = fixture_run(model, "classify", false, &picture);
         expect_scores(&answer.results[0], &expected, 5);
         cr_expect_eq(answer.plan_hits, i > 0, "all have one network size");
         r2_answer_finish(&answer);

@@ -247,7 +247,23 @@ Test(roi_keypoints, another_input)
     cr_expect_eq(answer.trunk_passes, 2);
     cr_expect_gt(poses_of(&self, &answer)->count, 0);
     r2_answer_finish(&answer);
+    fixture_close(&self);
+}
+
+/* Whether a request brings boxes or not. */
+Test(roi_keypoints, warm_models_compile_nothing)
+{
+    struct fixture self = fixture_open(
+        true,
+        NEEDING ", \"input\": {\"resize\": {\"mode\": \"exact\", \"size\": [64, 96]}}}, " DETECT);
+    struct r2_error err = {0};
+    const char *const given[] = {"boxes=0,0,9,9;5,5,50,60", NULL};
     ASSERT_OK(r2_model_warm(self.model, self.runner, 1, &err), err);
+    struct r2_answer answer = {0};
+    ASSERT_OK(ask(&self, "keypoints", given, &answer, &err), err);
+    cr_expect_eq(answer.trunk_passes, 1);
+    cr_expect(answer.plan_misses == 0 && answer.plan_hits == 3);
+    r2_answer_finish(&answer);
     fixture_close(&self);
 }
 

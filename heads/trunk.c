@@ -1,0 +1,106 @@
+/*
+ * The trunks of a model: the one of model.json's `backbone`, and those that heads bring themselves.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "heads/model_inside.h"
+
+enum r2_status r2_model_open_weights(struct r2_model *model, const struct r2_texts *paths,
+                                     struct r2_weights *weights, struct r2_error *err)
+{
+    for (size_t i = 0; i < paths->count; i++) {
+        R2_AUTOFREE char *path = NULL;
+        R2_TRY(r2_model_path(model->file.dir, paths->items[i], &path, err));
+        R2_TRY(r2_weight_files_open(&model->files, path, weights, err));
+    }
+    return R2_OK;
+}
+
+static void note_precision(struct r2_model *model, const struct r2_trunk *trunk)
+{
+    const char *asked = r2_precision_name((enum r2_precision)trunk->options.precision);
+    const char *used = r2_model_precision(model);
+    if (strcmp(asked, used) == 0) return;
+    snprintf(model->note, sizeof model->note,
+             "model.json asks for precision %s, which the engine does not compute; %s is used",
+             asked, used);
+}
+
+static enum r2_status load(struct r2_model *model, struct r2_trunk *trunk, struct r2_error *err)
+{
+    note_precision(model, trunk);
+    R2_TRY(r2_model_open_weights(model, &trunk->options.weights, &trunk->weights, err));
+    R2_TRY(r2_naming_detect(&trunk->weights, &trunk->naming, err));
+    trunk->dialect = (enum r2_dialect)trunk->options.dialect;
+    if (trunk->options.dialect == R2_DIALECT_AUTO)
+        trunk->dialect = trunk->naming.stem_sequence ? R2_DIALECT_MMDET : R2_DIALECT_OFFICIAL;
+    const struct r2_arch *arch = &trunk->options.arch;
+    /* timm, whose names these are, has a pool of 2 x 2 there that mmsegmentation has not */
+    if (arch->output_stride < 32 && arch->downsample == R2_DOWNSAMPLE_AVG &&
+        trunk->dialect == R2_DIALECT_OFFICIAL)
+        return r2_fail(
+            err, R2_INVALID,
+            "model.json: backbone: output_stride %u of an arch with average pools in its "
+            "shortcuts is supported in dialect mmdet only",
+            arch->output_stride);
+    return R2_OK;
+}
+
+enum r2_status r2_trunk_load(struct r2_model *model, json_t *object, uint32_t *ret,
+                             struct r2_error *err)
+{
+    uint32_t i = 0;
+    while (i < model->trunk_count && !json_equal(model->trunks[i].object, object)) i++;
+    if (i == model->trunk_count) {
+        struct r2_trunk *trunk = &model->trunks[i];
+        R2_TRY(r2_backbone_options_read(object, &trunk->options, err));
+        trunk->object = object;
+        model->trunk_count++; /* from here on destroy finishes it */
+        R2_TRY(load(model, trunk, err));
+    }
+    *ret = i;
+    return R2_OK;
+}
+
+void r2_trunk_finish(struct r2_trunk *trunk)
+{
+    r2_params_destroy(trunk->params);
+    r2_options_finish(&r2_backbone_table, &trunk->options);
+}
+
+/* The tensors of all networks of a trunk: itself with its heads, and those over regions. */
+static enum r2_status check_params(const struct r2_model *model, uint32_t trunk,
+                                   struct r2_error *err)
+{
+    const struct r2_params *params = model->trunks[trunk].params;
+    struct r2_graph graph;
+    uint32_t heads = 0;
+    for (uint32_t i = 0; i < model->head_count; i++)
+        if (model->heads[i].trunk == trunk) heads |= UINT32_C(1) << i;
+    r2_graph_init(&graph);
+    enum r2_status status = r2_model_graph(model, trunk, heads, &graph, err);
+    if (status == R2_OK) status = r2_params_check(params, &graph, err);
+    r2_graph_finish(&graph);
+    for (uint32_t i = 0; i < model->head_count && status == R2_OK; i++) {
+        if (!(heads >> i & 1) || !model->heads[i].type->regions) continue;
+        r2_graph_init(&graph);
+        status = r2_regions_graph(model, i, &graph, err);
+        if (status == R2_OK) status = r2_params_check(params, &graph, err);
+        r2_graph_finish(&graph);
+    }
+    return status;
+}
+
+enum r2_status r2_trunk_bind(struct r2_model *model, uint32_t index, struct r2_error *err)
+{
+    struct r2_trunk *trunk = &model->trunks[index];
+    const double eps = trunk->options.bn_eps;
+    struct r2_source sources[1 + R2_MODEL_MAX_HEADS] = {{&trunk->weights, &trunk->naming, eps}};
+    for (size_t i = 0; i < model->head_count; i++)
+        sources[1 + i] = (struct r2_source){&model->heads[i].weights, &model->heads[i].naming, eps};
+    R2_TRY(r2_params_create(sources, 1 + model->head_count, &trunk->params, err));
+    return check_params(model, index, err);
+}
