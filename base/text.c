@@ -34,7 +34,7 @@ static bool reserve(struct r2_text *text, size_t more)
 void r2_text_add_bytes(struct r2_text *text, const char *data, size_t size)
 {
     if (!reserve(text, size)) return;
-    memcpy(text->data + text->size, data, size);
+    if (size) memcpy(text->data + text->size, data, size);
     text->size += size;
     text->data[text->size] = 0;
 }

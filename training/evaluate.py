@@ -1,4 +1,4 @@
-"""Measure a running daemon: POST /detect on a COCO-format folder (average precision by pycocotools), POST /segment on masks (IoU).
+"""Measure a running daemon: POST /detect on a COCO-format folder (average precision by pycocotools), POST /segment (IoU).
 
 Every category of the annotations that has a name in ``--names`` counts; an answer's label is matched to a category by name.
 
@@ -9,8 +9,8 @@ Every category of the annotations that has a name in ``--names`` counts; an answ
 The self-check starts a server of its own that answers with the annotated boxes: AP must be 1, and with every box moved by its own
 width next to nothing.
 
-The folder has ``images/``, JPEG or PNG, and for each of them ``masks/STEM.png`` of the same size, whose pixels are class indices;
-255 does not count. A class that is neither there nor found anywhere is not in the mean.
+The folder has ``images/`` and for each of them ``masks/STEM.png`` of the same size, whose pixels are class indices; 255 does not
+count. A class that is neither there nor found anywhere is not in the mean.
 """
 from __future__ import annotations
 
@@ -32,8 +32,17 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 
+def encoded(photo: Path) -> bytes:
+    """The file; a format that the daemon does not read becomes a PNG of the same pixels."""
+    if photo.suffix.lower() in (".jpg", ".jpeg", ".png"):
+        return photo.read_bytes()
+    out = io.BytesIO()
+    Image.open(photo).convert("RGB").save(out, "PNG", compress_level=1)
+    return out.getvalue()
+
+
 def ask(url: str, photo: Path) -> list[dict]:
-    request = urllib.request.Request(f"{url}?min_score=0.05&max=100", photo.read_bytes(),
+    request = urllib.request.Request(f"{url}?min_score=0.05&max=100", encoded(photo),
                                      {"Content-Type": "application/octet-stream"})
     with urllib.request.urlopen(request) as answer:
         return json.load(answer)["detections"]
@@ -61,18 +70,27 @@ def evaluate(url: str, coco: COCO, images: Path, names: set[str], limit: int | N
     if not found:
         print("no detections")
         return 0.0
-    with contextlib.redirect_stdout(io.StringIO()):
-        results = coco.loadRes(found)
-    table = COCOeval(coco, results, "bbox")
-    table.params.imgIds, table.params.catIds = ids, sorted(categories.values())
-    table.evaluate()
-    table.accumulate()
-    table.summarize()
-    return float(table.stats[0])
+    return float(average_precision(coco, found, ids, sorted(categories.values()), True)[0])
+
+
+def average_precision(coco: COCO, found: list[dict], images: list[int], categories: list[int], aloud: bool = False):
+    """pycocotools' twelve figures, AP and AP50 first, of boxes in COCO's form; ``aloud`` prints them."""
+    with contextlib.redirect_stdout(io.StringIO()) as told:
+        table = COCOeval(coco, coco.loadRes(found), "bbox")
+        table.params.imgIds, table.params.catIds = images, categories
+        table.evaluate()
+        table.accumulate()
+        told.truncate(0)
+        told.seek(0)
+        table.summarize()
+    if aloud:
+        print(told.getvalue(), end="")
+    return table.stats
 
 
 def ask_regions(url: str, photo: Path) -> list[dict]:
-    request = urllib.request.Request(f"{url}?format=rle", photo.read_bytes(), {"Content-Type": "application/octet-stream"})
+    request = urllib.request.Request(f"{url}?format=rle", encoded(photo),
+                                     {"Content-Type": "application/octet-stream"})
     with urllib.request.urlopen(request) as answer:
         return json.load(answer)["classes"]
 
@@ -103,7 +121,7 @@ def oracle(coco: COCO, images: Path, shift: float):
     known = {}
     for image in coco.imgs.values():
         boxes = [(a["bbox"], coco.cats[a["category_id"]]["name"]) for a in coco.imgToAnns[image["id"]]]
-        known[hash((images / image["file_name"]).read_bytes())] = [
+        known[hash(encoded(images / image["file_name"]))] = [
             {"label": n, "score": 0.9, "box": [x + shift * w, y, x + shift * w + w, y + h]} for (x, y, w, h), n in boxes]
 
     class Handler(BaseHTTPRequestHandler):

@@ -143,9 +143,10 @@ class RpnHead(nn.Module):
         self.rpn_reg = nn.Conv2d(width, 4 * anchors, 1)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits (n) and deltas (n, 4) of the anchors, cell by cell in rows, of one level of one picture."""
+        """Logits (N, n) and deltas (N, n, 4) of the anchors, cell by cell in rows, of one level of N pictures."""
         x = F.relu(self.rpn_conv(x))
-        return self.rpn_cls(x)[0].permute(1, 2, 0).reshape(-1), self.rpn_reg(x)[0].permute(1, 2, 0).reshape(-1, 4)
+        return (self.rpn_cls(x).permute(0, 2, 3, 1).reshape(len(x), -1),
+                self.rpn_reg(x).permute(0, 2, 3, 1).reshape(len(x), -1, 4))
 
 
 class BoxHead(nn.Module):
@@ -189,22 +190,32 @@ class FasterRCNN(nn.Module):
 
     def candidates(self, maps: list[Tensor], frame: Frame) -> list[Proposals]:
         """The best ``pre_nms`` boxes of each level, clipped, before anything is suppressed."""
-        o, found = self.options, []
-        for level, stride in zip(maps, o.anchor_strides):
+        found = []
+        for level, boxes in zip(maps, self.anchors(maps)):
             logits, deltas = self.rpn_head(level)
-            boxes = anchors(level.shape[2], level.shape[3], stride, o, level.dtype)
-            scores, order = logits.sigmoid().sort(descending=True, stable=True)
-            scores, order = scores[:o.pre_nms], order[:o.pre_nms]
-            boxes = clip(decode(boxes[order], deltas[order], RPN_STDS), frame.height, frame.width)
-            sides = boxes[:, 2:] - boxes[:, :2]
-            kept = (sides > 0).all(1)
-            found.append(Proposals(boxes[kept], scores[kept]))
+            found.append(self.best(boxes, logits[0], deltas[0], frame))
         return found
 
+    def anchors(self, maps: list[Tensor]) -> list[Tensor]:
+        """The anchors of each level."""
+        return [anchors(*m.shape[2:], stride, self.options, m.dtype) for m, stride in zip(maps, self.options.anchor_strides)]
+
+    def best(self, boxes: Tensor, logits: Tensor, deltas: Tensor, frame: Frame) -> Proposals:
+        """Of one level's anchors, with their logits (n) and deltas (n, 4), the candidates."""
+        scores, order = logits.sigmoid().sort(descending=True, stable=True)
+        scores, order = scores[:self.options.pre_nms], order[:self.options.pre_nms]
+        boxes = clip(decode(boxes[order], deltas[order], RPN_STDS), frame.height, frame.width)
+        kept = (boxes[:, 2:] > boxes[:, :2]).all(1)
+        return Proposals(boxes[kept], scores[kept])
+
     def proposals(self, maps: list[Tensor], frame: Frame) -> Proposals:
-        """The regions to look at: what suppression leaves of each level, the best of all levels together."""
+        """The regions to look at."""
+        return self.suppressed(self.candidates(maps, frame))
+
+    def suppressed(self, candidates: list[Proposals]) -> Proposals:
+        """What suppression leaves of each level, the best of all levels together."""
         kept = []
-        for boxes, scores in self.candidates(maps, frame):
+        for boxes, scores in candidates:
             left = nms(boxes, scores, self.options.rpn_nms)
             kept.append((boxes[left], scores[left]))
         boxes, scores = (torch.cat(parts) for parts in zip(*kept))

@@ -116,7 +116,7 @@ def proposal_margin(model: FasterRCNN, maps: list[Tensor], frame: Frame) -> floa
     o, margin, scores = model.options, float("inf"), []
     limits = torch.tensor((frame.width, frame.height), dtype=maps[0].dtype)
     for level, stride, found in zip(maps, o.anchor_strides, model.candidates(maps, frame)):
-        logits, deltas = model.rpn_head(level)
+        logits, deltas = (part[0] for part in model.rpn_head(level))
         ranked, order = logits.sigmoid().sort(descending=True, stable=True)
         order = order[:o.pre_nms]
         boxes = faster_rcnn.anchors(level.shape[2], level.shape[3], stride, o, level.dtype)[order]

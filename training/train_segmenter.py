@@ -13,7 +13,7 @@ rate and end follow the clock.
 
     python training/train_segmenter.py --work WORK --minutes 18  # goes on from its checkpoint; then as with --write
     python training/train_segmenter.py --work WORK --write       # checkpoint -> models/demo
-    python training/evaluate.py --url URL/segment --folder WORK/val
+    python training/evaluate.py --url URL/segment --folder WORK/val  # the photos that it did not learn from
 """
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ import numpy as np
 import torch
 from PIL import Image
 from pycocotools.coco import COCO
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -37,7 +37,7 @@ import data as D
 import deeplab
 import res2net
 import train_demo as T
-from faster_rcnn import Trunk
+from train_detector import Maps
 
 SIZE = 320  # the square that the trunk sees, as the demo's other heads
 CELLS = SIZE // 2  # side of the targets
@@ -103,16 +103,6 @@ def view(photo: Photo, coco: COCO, rng: np.random.Generator | None) -> tuple[np.
     truth[:vh, :vw] = truth[:vh, :vw] >= 128
     cells = truth.reshape(CELLS, 2, CELLS, 2).sum((1, 3))
     return square, (vh, vw), np.where(cells > 4, IGNORED, cells).astype(np.uint8)
-
-
-def demo_trunk(file: Path) -> nn.Module:
-    trunk = Trunk(res2net.options("demo"))
-    weights = {n: t.float() for n, t in load_file(file).items() if not n.startswith("fc.")}
-    keys = trunk.load_state_dict(weights, strict=False)
-    lost = [n for n in keys.missing_keys if not n.endswith("num_batches_tracked")] + keys.unexpected_keys
-    if lost:
-        raise SystemExit(f"{file} is not the demo trunk: {', '.join(lost)}")
-    return trunk.eval().to(memory_format=torch.channels_last)
 
 
 class Taps:
@@ -192,7 +182,7 @@ def train(args: argparse.Namespace) -> None:
     torch.set_num_threads(1)
     torch.manual_seed(args.seed)
     part, held, coco = photos(args.data)
-    trunk = demo_trunk(args.model / "trunk.safetensors")
+    trunk = Maps(args.model / "trunk.safetensors").trunk
     check = Taps(args.work / "val-taps", trunk, held, coco, None)
     views = [Taps(args.work / f"train-{k}", trunk, part, coco, k) for k in range(VIEWS)]
     counts = {s: sum(p.source == s for p in part) for s in SHARES}
