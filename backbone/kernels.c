@@ -21,10 +21,7 @@ void r2_threads_use(unsigned count)
     omp_set_num_threads((int)count);
 }
 
-/* The body of a kernel over a range of pixels or rows; ranges of different threads are disjoint. */
-typedef void (*range_fn)(const void *job, size_t begin, size_t end);
-
-static void run_ranges(range_fn fn, const void *job, size_t count, size_t floats)
+void r2_map_ranges(r2_range_fn fn, const void *job, size_t count, size_t floats)
 {
 #ifdef _OPENMP
     int threads = floats < PARALLEL_LEAST ? 1 : omp_get_max_threads();
@@ -153,14 +150,14 @@ R2_VECTOR_CLONES static void move_range(const void *data, size_t begin, size_t e
 void r2_map_copy(struct r2_map dst, struct r2_map src, size_t pixels, size_t channels)
 {
     struct move_job job = {.b = src, .copy = dst, .channels = channels};
-    run_ranges(move_range, &job, pixels, pixels * channels);
+    r2_map_ranges(move_range, &job, pixels, pixels * channels);
 }
 
 void r2_map_add(struct r2_map sum, struct r2_map a, struct r2_map b, struct r2_map copy,
                 size_t pixels, size_t channels, bool relu)
 {
     struct move_job job = {sum, a, b, copy, channels, relu};
-    run_ranges(move_range, &job, pixels, pixels * channels);
+    r2_map_ranges(move_range, &job, pixels, pixels * channels);
 }
 
 struct pool_job {
@@ -231,7 +228,7 @@ void r2_map_pool(struct r2_map dst, struct r2_map src, const struct r2_pool *poo
                  const struct r2_map_size *size)
 {
     struct pool_job job = {dst, src, pool, *size};
-    run_ranges(pool_range, &job, size->batch * size->out.height, out_floats(size));
+    r2_map_ranges(pool_range, &job, size->batch * size->out.height, out_floats(size));
 }
 
 R2_VECTOR_CLONES static void mean_pixels(float *restrict dst, const float *restrict src,
@@ -282,7 +279,7 @@ void r2_map_spread(struct r2_map dst, struct r2_map src, uint32_t stride, uint32
                    const struct r2_map_size *size)
 {
     const struct spread_job job = {dst, src, stride, pad, *size};
-    run_ranges(spread_range, &job, size->batch * size->out.height, out_floats(size));
+    r2_map_ranges(spread_range, &job, size->batch * size->out.height, out_floats(size));
 }
 
 struct resize_job {
@@ -385,5 +382,5 @@ void r2_map_resize(struct r2_map dst, struct r2_map src, struct r2_map other,
                    enum r2_sampling sampling, const struct r2_map_size *size, bool relu)
 {
     struct resize_job job = {dst, src, other, *size, sampling, relu};
-    run_ranges(resize_range, &job, size->batch * size->out.height, out_floats(size));
+    r2_map_ranges(resize_range, &job, size->batch * size->out.height, out_floats(size));
 }

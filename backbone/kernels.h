@@ -25,6 +25,12 @@ struct r2_map {
     size_t block; /* floats from 16 channels to the next 16; 16 when channels-last */
 };
 
+/* The body of a kernel over a range of pixels or rows; ranges of different threads are disjoint. */
+typedef void (*r2_range_fn)(const void *job, size_t begin, size_t end);
+
+/* Runs fn over [0, count), in as many threads as r2_threads_use set if it writes enough floats. */
+void r2_map_ranges(r2_range_fn fn, const void *job, size_t count, size_t floats);
+
 /* dst = src. In a dst that is not channels-last the channels up to the next 16 become 0. */
 void r2_map_copy(struct r2_map dst, struct r2_map src, size_t pixels, size_t channels);
 

@@ -1,6 +1,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "backbone/depthwise.h"
 #include "backbone/lowering.h"
 #include "base/memory.h"
 
@@ -178,6 +179,30 @@ static enum r2_status lower_deconv(struct r2_lowering *lower, size_t n, struct r
         err);
 }
 
+/* A dilated 3x3 depthwise convolution, which oneDNN has no fast code for: 2048 channels of dilation
+   12 on 33 x 33 take it over ten times as long as ours. */
+static bool is_own_depthwise(const struct r2_lowering *lower, const struct r2_node *node)
+{
+    const struct r2_conv *conv = &node->conv;
+    return conv->kernel == R2_DEPTHWISE_KERNEL && conv->dilation > 1 && conv->groups == conv->out &&
+           conv->groups == lower->graph->channels[node->inputs[0]];
+}
+
+static enum r2_status lower_depthwise(struct r2_lowering *lower, size_t n, struct r2_error *err)
+{
+    const struct r2_node *node = &lower->graph->nodes[n];
+    struct r2_plan_step step = primitive_step(lower, n, "conv");
+    R2_TRY(r2_value_channels_last(lower, node->inputs[0], &step.src, err));
+    R2_TRY(r2_value_buffer(lower, node->output, false, &step.dst, err));
+    lower->values[node->output].view = step.dst;
+    step.kind = R2_STEP_DEPTHWISE;
+    step.channels = node->conv.out;
+    step.conv = node->conv;
+    step.out = lower->extents[node->output];
+    step.in = lower->extents[node->inputs[0]];
+    return r2_lowering_step(lower, step, err);
+}
+
 static enum r2_status lower_linear(struct r2_lowering *lower, size_t n, struct r2_error *err)
 {
     const struct r2_node *node = &lower->graph->nodes[n];
@@ -324,7 +349,9 @@ static enum r2_status lower_node(struct r2_lowering *lower, size_t n, struct r2_
         state->view.first += node->first;
         return R2_OK;
     case R2_OP_CONV:
-        return lower->is_winograd[n] ? lower_winograd(lower, n, err) : lower_conv(lower, n, err);
+        if (lower->is_winograd[n]) return lower_winograd(lower, n, err);
+        return is_own_depthwise(lower, node) ? lower_depthwise(lower, n, err)
+                                             : lower_conv(lower, n, err);
     case R2_OP_DECONV: return lower_deconv(lower, n, err);
     case R2_OP_LINEAR: return lower_linear(lower, n, err);
     case R2_OP_POOL:

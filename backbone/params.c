@@ -16,7 +16,7 @@ struct entry {
     struct r2_packed packed;                       /* first: a packed is its entry */
     const struct r2_tensor_entry *tensor, *affine; /* key: weights, and the norm or bias */
     size_t cells;
-    struct r2_weights_format *format;
+    struct r2_weights_format *format; /* NULL: depthwise, [3 * 3, out] */
     unsigned uses;
     struct entry *next;
 };
@@ -242,20 +242,42 @@ static size_t row_size(const struct tensors *tensors)
     return (size_t)tensors->weight->dims[0] * taps * taps;
 }
 
+/* NULL for a depthwise kernel of ours. */
+static const struct r2_weights_format *format_of(const struct r2_primitive *primitive)
+{
+    return primitive ? r2_primitive_weights(primitive) : NULL;
+}
+
+static bool same_format(const struct r2_weights_format *a, const struct r2_weights_format *b)
+{
+    return a && b ? r2_weights_format_equal(a, b) : a == b;
+}
+
+/* Packs rows; changes them. */
+static enum r2_status pack(const struct tensors *tensors, const struct r2_primitive *primitive,
+                           float *rows, void *packed, struct r2_error *err)
+{
+    if (primitive) return r2_primitive_pack(primitive, rows, packed, err);
+    R2_TRY(interleave(rows, 1, tensors->out, row_size(tensors), err));
+    memcpy(packed, rows, tensors->weight->count * sizeof *rows);
+    return R2_OK;
+}
+
 /* Folds and packs into a new entry. */
 static enum r2_status fill(struct r2_slabs *slabs, struct entry *entry,
                            const struct tensors *tensors, double eps,
                            const struct r2_primitive *primitive, struct r2_error *err)
 {
-    const struct r2_weights_format *format = r2_primitive_weights(primitive);
-    const size_t packed_size = r2_weights_format_size(format);
+    const struct r2_weights_format *format = format_of(primitive);
+    const size_t packed_size =
+        format ? r2_weights_format_size(format) : tensors->weight->count * sizeof(float);
     const size_t phases =
         tensors->deconv ? (size_t)tensors->deconv->stride * tensors->deconv->stride : 1;
     const size_t out = tensors->out, rows = phases * out, bias_size = rows * sizeof(float);
     const size_t per_row = row_size(tensors);
     R2_AUTOFREE float *plain = NULL, *scale = NULL;
 
-    R2_TRY(r2_weights_format_clone(format, &entry->format, err));
+    if (format) R2_TRY(r2_weights_format_clone(format, &entry->format, err));
     R2_TRY(r2_slabs_alloc(slabs, packed_size, "packed weights", &entry->packed.weights, err));
     R2_TRY(r2_slabs_alloc(slabs, bias_size, "bias", &entry->packed.bias, err));
     R2_TRY(r2_alloc_aligned(out * sizeof(float), "batch norm", &scale, err));
@@ -264,7 +286,7 @@ static enum r2_status fill(struct r2_slabs *slabs, struct entry *entry,
     for (size_t i = out; i < rows; i++) entry->packed.bias[i] = entry->packed.bias[i - out];
     for (size_t i = 0; i < rows; i++)
         for (size_t k = 0; k < per_row; k++) plain[i * per_row + k] *= scale[i % out];
-    R2_TRY(r2_primitive_pack(primitive, plain, entry->packed.weights, err));
+    R2_TRY(pack(tensors, primitive, plain, entry->packed.weights, err));
     entry->tensor = tensors->weight;
     entry->affine = affine_of(tensors);
     entry->cells = tensors->cells;
@@ -277,11 +299,10 @@ static enum r2_status get_locked(struct r2_params *params, const struct tensors 
                                  double eps, const struct r2_primitive *primitive,
                                  struct entry **ret, struct r2_error *err)
 {
-    const struct r2_weights_format *format = r2_primitive_weights(primitive);
+    const struct r2_weights_format *format = format_of(primitive);
     struct entry *entry = params->entries;
-    while (entry &&
-           (entry->tensor != tensors->weight || entry->affine != affine_of(tensors) ||
-            entry->cells != tensors->cells || !r2_weights_format_equal(entry->format, format)))
+    while (entry && (entry->tensor != tensors->weight || entry->affine != affine_of(tensors) ||
+                     entry->cells != tensors->cells || !same_format(entry->format, format)))
         entry = entry->next;
     if (!entry) {
         R2_TRY(r2_alloc(1, sizeof *entry, "packed weights", &entry, err));

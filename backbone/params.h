@@ -37,7 +37,8 @@ struct r2_packed {
     size_t size; /* bytes of both */
 };
 
-/* The folded and packed parameters of a CONV, DECONV or LINEAR node for this primitive. */
+/* The folded and packed parameters of a CONV, DECONV or LINEAR node for this primitive; when it is
+   NULL, of a depthwise CONV for r2_map_depthwise. */
 enum r2_status r2_params_get(struct r2_params *params, const struct r2_graph *graph,
                              const struct r2_node *node, const struct r2_primitive *primitive,
                              struct r2_packed **ret, struct r2_error *err);

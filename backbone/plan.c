@@ -27,7 +27,7 @@ static enum r2_status get_params(struct r2_plan *plan, const struct r2_graph *gr
 {
     for (size_t i = 0; i < plan->step_count; i++) {
         struct r2_plan_step *step = &plan->steps[i];
-        if (!step->primitive) continue;
+        if (step->kind != R2_STEP_PRIMITIVE && step->kind != R2_STEP_DEPTHWISE) continue;
         R2_TRY(r2_params_get(plan->params, graph, &graph->nodes[step->node], step->primitive,
                              &step->packed, err));
     }

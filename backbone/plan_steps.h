@@ -29,6 +29,7 @@ struct r2_plan_view {
 
 enum r2_step_kind {
     R2_STEP_PRIMITIVE,
+    R2_STEP_DEPTHWISE,
     R2_STEP_COPY,
     R2_STEP_ADD,
     R2_STEP_POOL,
@@ -40,7 +41,7 @@ enum r2_step_kind {
 struct r2_plan_step {
     enum r2_step_kind kind;
     uint32_t part;
-    size_t node; /* PRIMITIVE: index in the graph, while the plan is made */
+    size_t node; /* PRIMITIVE, DEPTHWISE: index in the graph, while the plan is made */
     char name[R2_GRAPH_NAME_SIZE];
     const char *label; /* static: "conv", ... */
     struct r2_plan_view dst, src;
@@ -49,9 +50,10 @@ struct r2_plan_step {
     uint32_t channels;
     size_t pixels;       /* COPY, ADD: of all pictures */
     bool relu;           /* ADD, RESIZE */
+    struct r2_conv conv; /* DEPTHWISE */
     struct r2_pool pool; /* SPREAD: its stride and pad */
     enum r2_sampling sampling;
-    struct r2_extent out, in; /* POOL, MEAN, RESIZE, SPREAD: of one picture */
+    struct r2_extent out, in; /* DEPTHWISE, POOL, MEAN, RESIZE, SPREAD: of one picture */
     struct r2_primitive *primitive;
     struct r2_packed *packed;
     uint64_t macs;

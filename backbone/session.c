@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "backbone/depthwise.h"
 #include "backbone/plan_steps.h"
 #include "backbone/slab.h"
 #include "base/clock.h"
@@ -113,6 +114,9 @@ static enum r2_status run_step(const struct r2_session *session, size_t i, struc
     case R2_STEP_PRIMITIVE:
         if (r2_call_run(session->calls[i], err) != R2_OK)
             return r2_fail_in(err, "layer '%s'", step->name);
+        break;
+    case R2_STEP_DEPTHWISE:
+        r2_map_depthwise(dst, src, &step->conv, step->packed->weights, step->packed->bias, &size);
         break;
     case R2_STEP_COPY: r2_map_copy(dst, src, step->pixels, step->channels); break;
     case R2_STEP_ADD:

@@ -1,4 +1,5 @@
-"""Measure a running daemon's POST /detect or /keypoints on a COCO-format folder: average precision by pycocotools.
+"""Measure a running daemon: POST /detect and /keypoints on a COCO-format folder (average precision by pycocotools), POST
+/segment on a folder of masks (IoU).
 
 Of /detect every category of the annotations that has a name in ``--names`` counts; an answer's label is matched to a category by
 name. Of /keypoints the daemon's own persons have an average precision, and true boxes, given in the request, a PCK: the share of
@@ -7,9 +8,13 @@ labelled joints that are found within a tenth of the box's longer side.
     python training/evaluate.py --url http://127.0.0.1:8080/detect --annotations FILE.json --images DIR [--limit N]
     python training/evaluate.py --url http://127.0.0.1:8080/keypoints --annotations FILE.json --images DIR
     python training/evaluate.py --self-check --annotations FILE.json --images DIR --limit 50
+    python training/evaluate.py --url http://127.0.0.1:8080/segment --folder DIR [--limit N]
 
 The self-check starts a server of its own that answers with the annotated boxes and joints: figures must be 1, and with all of a
 person moved by the box's width next to nothing.
+
+The folder has ``images/`` and for each of them ``masks/STEM.png`` of the same size, whose pixels are class indices; 255 does not
+count. A class that is neither there nor found anywhere is not in the mean.
 """
 from __future__ import annotations
 
@@ -21,11 +26,13 @@ import sys
 import threading
 import urllib.parse
 import urllib.request
+from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from pycocotools import mask as runs
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
@@ -85,6 +92,33 @@ def average_precision(coco: COCO, found: list[dict], images: list[int], categori
     if aloud:
         print(told.getvalue(), end="")
     return table.stats
+
+
+def ask_regions(url: str, photo: Path) -> list[dict]:
+    request = urllib.request.Request(f"{url}?format=rle", encoded(photo),
+                                     {"Content-Type": "application/octet-stream"})
+    with urllib.request.urlopen(request) as answer:
+        return json.load(answer)["classes"]
+
+
+def evaluate_regions(url: str, folder: Path, limit: int | None) -> float:
+    """mIoU over the pixels of all photos together; prints the IoU of every class."""
+    both, found, true, names = Counter(), Counter(), Counter(), {}
+    for photo in sorted((folder / "images").iterdir())[:limit]:
+        mask = np.asarray(Image.open(folder / "masks" / f"{photo.stem}.png"))
+        seen = mask != 255
+        true.update(mask[seen].tolist())
+        for c in ask_regions(url, photo):
+            region = seen & (runs.decode(c["rle"]) > 0)
+            names[c["index"]] = c["label"]
+            found[c["index"]] += int(region.sum())
+            both[c["index"]] += int((region & (mask == c["index"])).sum())
+    iou = {i: both[i] / (found[i] + true[i] - both[i]) for i in sorted(found | true)}
+    for i, value in iou.items():
+        print(f"IoU {value:.4f} {names.get(i, i)}")
+    mean = sum(iou.values()) / len(iou)
+    print(f"mIoU {mean:.4f}")
+    return mean
 
 
 def posed(coco: COCO, image: int) -> list[dict]:
@@ -176,15 +210,23 @@ def oracle(coco: COCO, images: Path, shift: float):
 def main() -> int:
     home = Path(__file__).resolve().parent.parent
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    p.add_argument("--url", help="POST /detect or /keypoints of the daemon")
+    p.add_argument("--url", help="POST /detect, /keypoints or /segment of the daemon")
     p.add_argument("--self-check", action="store_true", help="ask a server that knows the annotations")
-    p.add_argument("--annotations", type=Path, required=True)
-    p.add_argument("--images", type=Path, required=True)
+    p.add_argument("--annotations", type=Path)
+    p.add_argument("--images", type=Path)
+    p.add_argument("--folder", type=Path, help="photos and masks, for /segment")
     p.add_argument("--names", type=Path, default=home.parent / "shared" / "data" / "names" / "coco80.txt")
-    p.add_argument("--limit", type=int, help="only the first N photos by id")
+    p.add_argument("--limit", type=int, help="only the first N photos, by id or name")
     args = p.parse_args()
     if bool(args.url) == args.self_check:
         p.error("give either --url or --self-check")
+    if args.folder:
+        if not args.url:
+            p.error("--folder needs --url")
+        evaluate_regions(args.url, args.folder, args.limit)
+        return 0
+    if not args.annotations or not args.images:
+        p.error("give either --annotations and --images or --folder")
     coco, names = COCO(args.annotations), set(args.names.read_text().splitlines())
     if args.url:
         if urllib.parse.urlsplit(args.url).path.endswith("/keypoints"):

@@ -96,10 +96,56 @@ static void resized_in_every_way(struct r2_graph *graph, r2_value x)
     out(graph, r2_graph_concat(graph, parts, 2));
 }
 
+static r2_value depthwise(struct r2_graph *graph, r2_value x, uint32_t stride, uint32_t dilation,
+                          uint32_t pad, bool relu)
+{
+    char name[24];
+    const uint32_t channels = r2_graph_channels(graph, x);
+    snprintf(name, sizeof name, "depthwise%zu", graph->node_count);
+    return r2_graph_conv(graph, x,
+                         &(struct r2_conv){.name = name,
+                                           .out = channels,
+                                           .kernel = 3,
+                                           .stride = stride,
+                                           .pad = pad,
+                                           .dilation = dilation,
+                                           .groups = channels,
+                                           .relu = relu});
+}
+
+/* Rates beyond the side of the smaller maps, where the outer taps read only padding; channels of
+   every remainder; slices; a sum behind, and a map read twice. */
+static void spatial_pyramid(struct r2_graph *graph, r2_value x)
+{
+    static const uint32_t rates[] = {1, 2, 6, 24};
+    r2_value map = conv(graph, x, "map", 64 + 16 + 3), parts[2 * R2_COUNT(rates)];
+    for (size_t i = 0; i < R2_COUNT(rates); i++) {
+        char point[24], full[24];
+        snprintf(point, sizeof point, "point%zu", i);
+        snprintf(full, sizeof full, "full%zu", i);
+        r2_value y = depthwise(graph, map, 1, rates[i], rates[i], i % 2);
+        out(graph, r2_graph_add(graph, y, map, true));
+        parts[2 * i] = conv(graph, y, point, 5);
+        parts[2 * i + 1] = r2_graph_conv(graph, map,
+                                         &(struct r2_conv){.name = full,
+                                                           .out = 7,
+                                                           .kernel = 3,
+                                                           .stride = 1,
+                                                           .pad = rates[i],
+                                                           .dilation = rates[i],
+                                                           .relu = true});
+    }
+    r2_value slice = r2_graph_slice(graph, map, 2, 17);
+    out(graph, r2_graph_concat(graph, parts, R2_COUNT(parts)));
+    out(graph, depthwise(graph, slice, 2, 2, 3, true));
+    out(graph, depthwise(graph, slice, 1, 2, 0, false));
+}
+
 static void (*const graphs[])(struct r2_graph *graph, r2_value x) = {
     pyramid,
     resized_is_a_shortcut,
     resized_in_every_way,
+    spatial_pyramid,
 };
 
 ParameterizedTestParameters(plan_heads, agrees)

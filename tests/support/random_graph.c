@@ -95,12 +95,14 @@ static uint32_t add_conv(struct maker *maker, uint32_t from, uint32_t out, bool 
     }
     if (one_in(maker, 2)) {
         conv.kernel = 3;
-        conv.dilation = one_in(maker, 4) ? 2 : 1;
+        conv.dilation = one_in(maker, 3) ? 2 + random_below(maker, smaller_side(maker, from)) : 1;
         conv.pad = conv.dilation;
     }
     if (!same_size && one_in(maker, 3)) conv.stride = 2;
-    if (!same_size && one_in(maker, 4) && smaller_side(maker, from) >= 5) conv.pad = 0;
-    for (uint32_t groups = 4; groups > 1; groups--)
+    if (!same_size && one_in(maker, 4) && smaller_side(maker, from) > 2 * conv.dilation)
+        conv.pad = 0;
+    if ((!out || out == in) && one_in(maker, 4)) conv.groups = conv.out = in;
+    for (uint32_t groups = 4; groups > 1 && !conv.groups; groups--)
         if (in % groups == 0 && conv.out % groups == 0 && one_in(maker, 2)) conv.groups = groups;
     return keep(maker, r2_graph_conv(maker->graph, maker->values[from], &conv));
 }
