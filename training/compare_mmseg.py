@@ -1,9 +1,9 @@
 """Hold a running daemon against mmsegmentation itself: DeepLabv3+ on dilated trunks, random weights, real photos.
 
-Needs the environment of ``compare_mmdet.py`` with mmsegmentation 1.2.2, ftfy, regex and prettytable in it. mmsegmentation has no Res2Net:
-mmdetection's stands in, as users combine them. Its Res2Layer dilates every block of a stage alike, which is
-``first_dilation`` "full"; ``--contract`` gives the first block of a dilated stage half of it, as mmsegmentation's own
-ResLayer does under ``contract_dilation``. The rest is mmsegmentation's code with the settings of its deeplabv3plus_r50-d8.
+Needs the environment of ``compare_mmdet.py`` with mmsegmentation 1.2.2, ftfy, regex and prettytable in it. mmsegmentation
+has no Res2Net: mmdetection's stands in. Its Res2Layer dilates every block of a stage alike, which is ``first_dilation``
+"full"; ``--contract`` gives the first block of a dilated stage half of it, as mmsegmentation's own ResLayer does under
+``contract_dilation``. The rest is mmsegmentation's code with the settings of its deeplabv3plus_r50-d8.
 
     python training/compare_mmseg.py --write DIR [--output-stride 8] [--contract] PHOTO...    # a model directory
     python training/compare_mmseg.py --model DIR --url http://127.0.0.1:8080/segment PHOTO...   # a daemon that serves it
