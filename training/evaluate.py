@@ -1,13 +1,17 @@
-"""Measure a running daemon: POST /detect on a COCO-format folder (average precision by pycocotools), POST /segment (IoU).
+"""Measure a running daemon: POST /detect and /keypoints on a COCO-format folder (average precision by pycocotools), POST
+/segment on a folder of masks (IoU).
 
-Every category of the annotations that has a name in ``--names`` counts; an answer's label is matched to a category by name.
+Of /detect every category of the annotations that has a name in ``--names`` counts; an answer's label is matched to a category by
+name. Of /keypoints the daemon's own persons have an average precision, and true boxes, given in the request, a PCK: the share of
+labelled joints that are found within a tenth of the box's longer side.
 
     python training/evaluate.py --url http://127.0.0.1:8080/detect --annotations FILE.json --images DIR [--limit N]
+    python training/evaluate.py --url http://127.0.0.1:8080/keypoints --annotations FILE.json --images DIR
     python training/evaluate.py --self-check --annotations FILE.json --images DIR --limit 50
     python training/evaluate.py --url http://127.0.0.1:8080/segment --folder DIR [--limit N]
 
-The self-check starts a server of its own that answers with the annotated boxes: AP must be 1, and with every box moved by its own
-width next to nothing.
+The self-check starts a server of its own that answers with the annotated boxes and joints: figures must be 1, and with all of a
+person moved by the box's width next to nothing.
 
 The folder has ``images/`` and for each of them ``masks/STEM.png`` of the same size, whose pixels are class indices; 255 does not
 count. A class that is neither there nor found anywhere is not in the mean.
@@ -20,6 +24,7 @@ import io
 import json
 import sys
 import threading
+import urllib.parse
 import urllib.request
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -73,10 +78,11 @@ def evaluate(url: str, coco: COCO, images: Path, names: set[str], limit: int | N
     return float(average_precision(coco, found, ids, sorted(categories.values()), True)[0])
 
 
-def average_precision(coco: COCO, found: list[dict], images: list[int], categories: list[int], aloud: bool = False):
-    """pycocotools' twelve figures, AP and AP50 first, of boxes in COCO's form; ``aloud`` prints them."""
+def average_precision(coco: COCO, found: list[dict], images: list[int], categories: list[int], aloud: bool = False,
+                      kind: str = "bbox"):
+    """pycocotools' figures, AP and AP50 first, of boxes (or keypoints) in COCO's form; ``aloud`` prints them."""
     with contextlib.redirect_stdout(io.StringIO()) as told:
-        table = COCOeval(coco, coco.loadRes(found), "bbox")
+        table = COCOeval(coco, coco.loadRes(found), kind)
         table.params.imgIds, table.params.catIds = images, categories
         table.evaluate()
         table.accumulate()
@@ -115,18 +121,75 @@ def evaluate_regions(url: str, folder: Path, limit: int | None) -> float:
     return mean
 
 
+def posed(coco: COCO, image: int) -> list[dict]:
+    """The annotations of an image that have joints."""
+    return [a for a in coco.imgToAnns[image] if a.get("num_keypoints")]
+
+
+def ask_poses(url: str, photo: Path, **params: str) -> list[dict]:
+    request = urllib.request.Request(f"{url}?{urllib.parse.urlencode(params)}", encoded(photo),
+                                     {"Content-Type": "application/octet-stream"})
+    with urllib.request.urlopen(request) as answer:
+        return json.load(answer)["instances"]
+
+
+def joints_of(instance: dict) -> np.ndarray:
+    """(joints, 3): x, y, score."""
+    return np.array([[k["x"], k["y"], k["score"]] for k in instance["keypoints"]])
+
+
+def evaluate_joints(url: str, coco: COCO, images: Path, limit: int | None, near: float = 0.1) -> float:
+    """PCK with true boxes; prints it for each joint."""
+    names = next(c["keypoints"] for c in coco.dataset["categories"] if "keypoints" in c)
+    right, count = np.zeros(len(names)), np.zeros(len(names))
+    for image in sorted(coco.getImgIds())[:limit]:
+        persons = posed(coco, image)
+        if not persons:
+            continue
+        boxes = [(x, y, x + w, y + h) for x, y, w, h in (a["bbox"] for a in persons)]
+        found = ask_poses(url, images / coco.imgs[image]["file_name"],
+                          boxes=";".join(",".join(f"{v:.2f}" for v in b) for b in boxes))
+        for person, instance in zip(persons, found, strict=True):
+            truth = np.array(person["keypoints"], float).reshape(-1, 3)
+            labelled = truth[:, 2] > 0
+            far = np.linalg.norm(joints_of(instance)[:, :2] - truth[:, :2], axis=1)
+            right += labelled & (far <= near * max(person["bbox"][2:]))
+            count += labelled
+    share = right.sum() / count.sum()
+    print(f"PCK {share:.4f} of {int(count.sum())} joints: "
+          + ", ".join(f"{n} {r / max(c, 1):.2f}" for n, r, c in zip(names, right, count)))
+    return float(share)
+
+
+def evaluate_poses(url: str, coco: COCO, images: Path, limit: int | None) -> float:
+    """AP of keypoints (OKS 0.50:0.95) of the daemon's own persons; prints the whole table."""
+    category = next(c["id"] for c in coco.dataset["categories"] if "keypoints" in c)
+    ids = sorted(coco.getImgIds())[:limit]
+    found = [{"image_id": image, "category_id": category, "score": p["score"], "keypoints": joints_of(p).ravel().tolist()}
+             for image in ids
+             for p in ask_poses(url, images / coco.imgs[image]["file_name"], min_score="0.05", max="20")]
+    if not found:
+        print("no persons")
+        return 0.0
+    return float(average_precision(coco, found, ids, [category], True, "keypoints")[0])
+
+
 @contextlib.contextmanager
 def oracle(coco: COCO, images: Path, shift: float):
-    """URL of a server that knows a photo by its bytes and answers with its boxes, moved by `shift` widths."""
+    """URL of a server that knows a photo by its bytes and answers with its boxes and poses, moved by `shift` widths."""
     known = {}
     for image in coco.imgs.values():
         boxes = [(a["bbox"], coco.cats[a["category_id"]]["name"]) for a in coco.imgToAnns[image["id"]]]
-        known[hash(encoded(images / image["file_name"]))] = [
-            {"label": n, "score": 0.9, "box": [x + shift * w, y, x + shift * w + w, y + h]} for (x, y, w, h), n in boxes]
+        poses = [(a["bbox"][2], a["keypoints"]) for a in posed(coco, image["id"])]
+        known[hash(encoded(images / image["file_name"]))] = {
+            "detections": [{"label": n, "score": 0.9, "box": [x + shift * w, y, x + shift * w + w, y + h]}
+                           for (x, y, w, h), n in boxes],
+            "instances": [{"score": 0.9, "keypoints": [{"x": x + shift * w, "y": y, "score": 1}
+                                                       for x, y in zip(k[::3], k[1::3])]} for w, k in poses]}
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self):
-            body = json.dumps({"detections": known[hash(self.rfile.read(int(self.headers["Content-Length"])))]}).encode()
+            body = json.dumps(known[hash(self.rfile.read(int(self.headers["Content-Length"])))]).encode()
             self.send_response(200)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
@@ -147,7 +210,7 @@ def oracle(coco: COCO, images: Path, shift: float):
 def main() -> int:
     home = Path(__file__).resolve().parent.parent
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    p.add_argument("--url", help="POST /detect or POST /segment of the daemon")
+    p.add_argument("--url", help="POST /detect, /keypoints or /segment of the daemon")
     p.add_argument("--self-check", action="store_true", help="ask a server that knows the annotations")
     p.add_argument("--annotations", type=Path)
     p.add_argument("--images", type=Path)
@@ -166,14 +229,21 @@ def main() -> int:
         p.error("give either --annotations and --images or --folder")
     coco, names = COCO(args.annotations), set(args.names.read_text().splitlines())
     if args.url:
-        evaluate(args.url, coco, args.images, names, args.limit)
+        if urllib.parse.urlsplit(args.url).path.endswith("/keypoints"):
+            evaluate_joints(args.url, coco, args.images, args.limit)
+            evaluate_poses(args.url, coco, args.images, args.limit)
+        else:
+            evaluate(args.url, coco, args.images, names, args.limit)
         return 0
     figures = []
     for shift in (0, 1):
         with oracle(coco, args.images, shift) as url:
-            figures.append(evaluate(url, coco, args.images, names, args.limit))
-    good = figures[0] > 0.9999 and figures[1] < 0.1
-    print(f"{'ok' if good else 'FAIL'}: AP {figures[0]:.4f} of perfect boxes, {figures[1]:.4f} of moved ones")
+            figures.append([evaluate(url, coco, args.images, names, args.limit)])
+            if any("keypoints" in c for c in coco.dataset["categories"]):
+                figures[-1] += [evaluate_joints(url, coco, args.images, args.limit),
+                                evaluate_poses(url, coco, args.images, args.limit)]
+    good = min(figures[0]) > 0.9999 and max(figures[1]) < 0.1
+    print(f"{'ok' if good else 'FAIL'}: {figures[0]} of perfect answers, {figures[1]} of moved ones")
     return 0 if good else 1
 
 
