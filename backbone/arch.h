@@ -25,7 +25,7 @@ enum r2_downsample {
 /* The dilation of the first block of a stage that dilates instead of shrinking. */
 enum r2_first_dilation {
     R2_FIRST_HALF, /* half of the stage's: mmsegmentation, timm, torchvision */
-    R2_FIRST_FULL  /* the stage's */
+    R2_FIRST_FULL  /* the stage's: mmdetection's Res2Net */
 };
 
 /* Graphs that hide behind the same tensor names: nothing in the tensors tells them apart. */
