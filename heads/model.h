@@ -123,8 +123,8 @@ enum r2_status r2_model_run(const struct r2_work *work, struct r2_runner *runner
                             struct r2_error *err);
 
 /* Compiles and runs every head once on a synthetic picture, so that the first request is as fast
-   as the next. */
+   as the next. *ret_longest_ns, which may be NULL, is what the longest of these runs took. */
 enum r2_status r2_model_warm(struct r2_model *model, struct r2_runner *runner, unsigned threads,
-                             struct r2_error *err);
+                             uint64_t *ret_longest_ns, struct r2_error *err);
 
 #endif

@@ -232,19 +232,27 @@ struct r2_extent r2_model_largest(const struct r2_model *model, uint32_t pass)
     return r2_model_typical(model, pass);
 }
 
+/* Runs the work on a typical picture of each pass that it needs. */
 static enum r2_status warm_work(struct r2_work *work, struct r2_runner *runner,
-                                struct r2_error *err)
+                                uint64_t *longest_ns, struct r2_error *err)
 {
-    for (uint32_t pass = 0; pass < work->model->pass_count; pass++) {
-        struct r2_extent size = r2_model_typical(work->model, pass);
+    const struct r2_model *model = work->model;
+    for (uint32_t pass = 0; pass < model->pass_count; pass++) {
+        struct r2_extent size = r2_model_typical(model, pass);
         struct r2_image picture = {0};
         struct r2_answer answer = {0};
+        if (!(work->heads & model->passes[pass].heads) &&
+            !(work->embed && pass == model->embed_pass))
+            continue;
         R2_TRY(r2_image_create(size.width, size.height, &picture, err));
         memset(picture.pixels, 128, (size_t)size.height * r2_image_stride(&picture));
+        const uint64_t start_ns = r2_clock_ns();
         enum r2_status status = r2_model_run(work, runner, &picture, &answer, err);
+        const uint64_t ns = r2_clock_ns() - start_ns;
         r2_image_finish(&picture);
         if (status != R2_OK) return status;
         r2_answer_finish(&answer);
+        if (ns > *longest_ns) *longest_ns = ns;
     }
     return R2_OK;
 }
@@ -267,8 +275,9 @@ static enum r2_status warm_alone(const struct r2_model *model, uint32_t i, unsig
 
 /* Each head alone, the embedding alone, and all heads at once: the plans that requests ask for. */
 enum r2_status r2_model_warm(struct r2_model *model, struct r2_runner *runner, unsigned threads,
-                             struct r2_error *err)
+                             uint64_t *ret_longest_ns, struct r2_error *err)
 {
+    uint64_t longest_ns = 0;
     const uint32_t heads = (uint32_t)model->head_count, all = (UINT32_C(1) << heads) - 1;
     struct r2_work work;
     enum r2_status status = r2_work_init(&work, model, err);
@@ -277,12 +286,14 @@ enum r2_status r2_model_warm(struct r2_model *model, struct r2_runner *runner, u
     for (uint32_t i = 0; i <= heads + (heads > 1) && status == R2_OK; i++) {
         work.heads = i < heads ? UINT32_C(1) << i : i == heads ? 0 : all;
         work.embed = i == heads;
-        status = warm_work(&work, runner, err);
+        status = warm_work(&work, runner, &longest_ns, err);
         if (i < heads && status == R2_OK) status = warm_alone(model, i, threads, err);
         if (i >= heads || !model->heads[i].type->regions || status != R2_OK) continue;
         status = regions_session(runner, err);
         if (status == R2_OK) status = r2_regions_warm(model, i, threads, runner->regions, err);
     }
     r2_work_finish(&work);
-    return status == R2_OK ? R2_OK : r2_fail_in(err, "warm-up");
+    if (status != R2_OK) return r2_fail_in(err, "warm-up");
+    if (ret_longest_ns) *ret_longest_ns = longest_ns;
+    return R2_OK;
 }

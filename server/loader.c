@@ -29,13 +29,10 @@ static enum r2_status warm(const struct r2_loader *loader, struct r2_model *mode
 {
     const struct r2_shares *shares = &loader->service->shares;
     if (shares->threads_alone != shares->threads)
-        R2_TRY(r2_model_warm(model, runner, shares->threads_alone, err));
+        R2_TRY(r2_model_warm(model, runner, shares->threads_alone, NULL, err));
     if (atomic_load(&loader->stop)) return r2_fail(err, R2_CANCELLED, "loading was given up");
-    R2_TRY(r2_model_warm(model, runner, shares->threads, err));
-    uint64_t start_ns = r2_clock_ns();
-    R2_TRY(r2_model_warm(model, runner, shares->threads, err));
-    *ret_ns = r2_clock_ns() - start_ns;
-    return R2_OK;
+    R2_TRY(r2_model_warm(model, runner, shares->threads, NULL, err));
+    return r2_model_warm(model, runner, shares->threads, ret_ns, err);
 }
 
 static enum r2_status load(struct r2_loader *loader, struct r2_error *err)

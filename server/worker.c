@@ -143,8 +143,8 @@ static enum r2_status warm(struct r2_crew *crew, struct r2_runner *runner, struc
     struct r2_model *model = r2_snapshot_model(snapshot);
     enum r2_status status = R2_OK;
     if (service->shares.threads_alone != service->shares.threads)
-        status = r2_model_warm(model, runner, service->shares.threads_alone, err);
-    if (status == R2_OK) status = r2_model_warm(model, runner, service->shares.threads, err);
+        status = r2_model_warm(model, runner, service->shares.threads_alone, NULL, err);
+    if (status == R2_OK) status = r2_model_warm(model, runner, service->shares.threads, NULL, err);
     r2_snapshot_unref(snapshot);
     if (status != R2_OK) return status;
     pthread_mutex_lock(&crew->lock);

@@ -149,7 +149,7 @@ Test(detector, warm_models_compile_nothing)
     make_dir(dir);
     struct r2_model *model = load_good(dir);
     ASSERT_OK(r2_runner_create(&runner, &err), err);
-    ASSERT_OK(r2_model_warm(model, runner, 1, &err), err);
+    ASSERT_OK(r2_model_warm(model, runner, 1, NULL, &err), err);
     ASSERT_OK(run(model, runner, NULL, NULL, &answer, &err), err); /* 64 x 96, as warmed */
     cr_expect_eq(answer.plan_misses, 0);
     cr_expect_gt(answer.plan_hits, 1);

@@ -336,7 +336,7 @@ Test(model, without_heads)
     cr_expect_eq(json_object_size(json_object_get(json, "heads")), 0);
     json_decref(json);
     ASSERT_OK(r2_runner_create(&runner, &err), err);
-    ASSERT_OK(r2_model_warm(model, runner, 1, &err), err);
+    ASSERT_OK(r2_model_warm(model, runner, 1, NULL, &err), err);
     r2_runner_destroy(runner);
     r2_runner_destroy(NULL);
     r2_image_finish(&picture);

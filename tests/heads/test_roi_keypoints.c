@@ -258,7 +258,7 @@ Test(roi_keypoints, warm_models_compile_nothing)
         NEEDING ", \"input\": {\"resize\": {\"mode\": \"exact\", \"size\": [64, 96]}}}, " DETECT);
     struct r2_error err = {0};
     const char *const given[] = {"boxes=0,0,9,9;5,5,50,60", NULL};
-    ASSERT_OK(r2_model_warm(self.model, self.runner, 1, &err), err);
+    ASSERT_OK(r2_model_warm(self.model, self.runner, 1, NULL, &err), err);
     struct r2_answer answer = {0};
     ASSERT_OK(ask(&self, "keypoints", given, &answer, &err), err);
     cr_expect_eq(answer.trunk_passes, 1);
@@ -326,7 +326,7 @@ Test(roi_keypoints, unknown_label)
 {
     struct fixture self = fixture_open(true, "\"keypoints\": {" KEYPOINTS "}, " DETECT);
     struct r2_error err = {0};
-    EXPECT_FAIL(r2_model_warm(self.model, self.runner, 1, &err), err, R2_INVALID,
+    EXPECT_FAIL(r2_model_warm(self.model, self.runner, 1, NULL, &err), err, R2_INVALID,
                 "warm-up: head 'keypoints': key 'label': the needed head has no class 'person'");
     fixture_close(&self);
 }

@@ -169,7 +169,7 @@ Test(simple_baseline, beside_the_picture)
 {
     struct fixture self = fixture_open(", " INPUT(64, 64));
     struct r2_error err = {0};
-    ASSERT_OK(r2_model_warm(self.model, self.runner, 1, &err), err);
+    ASSERT_OK(r2_model_warm(self.model, self.runner, 1, NULL, &err), err);
     struct r2_answer answer = ask(&self, NULL, true);
     const struct r2_poses *poses = answer.results[0].data;
     cr_expect(poses->count == 1 && poses->items[0].box.x2 == WIDTH);

@@ -129,7 +129,7 @@ Test(work, a_runner_changes_jobs)
     struct r2_runner *runner;
     float scores[2][3] = {{0}};
     ASSERT_OK(r2_runner_create(&runner, &err), err);
-    ASSERT_OK(r2_model_warm(model, runner, 1, &err), err);
+    ASSERT_OK(r2_model_warm(model, runner, 1, NULL, &err), err);
     for (unsigned round = 0; round < 2; round++) {
         for (uint32_t i = 0; i < 3; i++) {
             struct r2_image picture;
