@@ -134,8 +134,10 @@ enum r2_status r2_resampler_create(const struct r2_image *src, uint32_t full_wid
     struct r2_resampler *r;
     R2_TRY(check_arguments(src, full_width, full_height, window, filter, err));
     R2_TRY(r2_alloc(1, sizeof *r, "resampler", &r, err));
+    /* a picture of that size is copied, by OpenCV as by Pillow */
+    const bool resizes = full_width != src->width || full_height != src->height;
     enum r2_status status =
-        like == R2_LIKE_OPENCV
+        like == R2_LIKE_OPENCV && resizes
             ? r2_two_taps_create(src, full_width, full_height, window, filter, &r->two_taps, err)
             : init_like_pillow(r, src, full_width, full_height, window, filter, err);
     if (status != R2_OK) {
