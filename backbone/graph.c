@@ -135,6 +135,8 @@ r2_value r2_graph_pool(struct r2_graph *graph, r2_value x, const struct r2_pool 
     if (!x) return 0;
     if (!pool->kernel || !pool->stride) return refuse(graph, &node, "has a kernel or stride of 0");
     if (pool->pad * 2 > pool->kernel) return refuse(graph, &node, "pads over half its kernel");
+    if (pool->pad_end >= pool->kernel)
+        return refuse(graph, &node, "pads its whole kernel at the end");
     return append(graph, &node, r2_graph_channels(graph, x));
 }
 
@@ -265,6 +267,8 @@ static struct r2_extent node_extent(const struct r2_node *node, const struct r2_
         return (struct r2_extent){spread_length(in.height, &node->conv),
                                   spread_length(in.width, &node->conv)};
     case R2_OP_POOL:
+        in.height += node->pool.pad_end;
+        in.width += node->pool.pad_end;
         return window_extent(in, node->pool.kernel, node->pool.stride, node->pool.pad,
                              node->pool.ceil);
     case R2_OP_GLOBAL_POOL:

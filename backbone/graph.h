@@ -67,7 +67,9 @@ enum r2_pool_kind {
 struct r2_pool {
     enum r2_pool_kind kind;
     uint32_t kernel, stride, pad;
-    bool ceil; /* output size rounded up, as PyTorch's ceil_mode does it */
+    uint32_t
+        pad_end; /* more padding below and on the right: 1 keeps the size at kernel 2, stride 1 */
+    bool ceil;   /* output size rounded up, as PyTorch's ceil_mode does it */
 };
 
 /* Height and width of a value for one input size. */

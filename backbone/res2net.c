@@ -28,7 +28,8 @@ struct block {
     uint32_t out;   /* channels */
     uint32_t width; /* channels of a slice */
     uint32_t scale, groups, stride, dilation;
-    bool first; /* of its stage */
+    bool first;   /* of its stage */
+    bool dilates; /* its stage, instead of shrinking */
     enum r2_downsample downsample;
     enum r2_dialect dialect;
 };
@@ -49,12 +50,16 @@ static r2_value build_shortcut(struct r2_graph *graph, r2_value x, const struct 
         return x;
     if (block->downsample == R2_DOWNSAMPLE_CONV)
         return block_conv(graph, x, block, "downsample.0", "downsample.1", shape);
+    const struct r2_pool shrink = {.kind = R2_POOL_AVG_EXCLUDE,
+                                   .kernel = block->stride,
+                                   .stride = block->stride,
+                                   .ceil = true};
+    const struct r2_pool keep = {.kind = R2_POOL_AVG, .kernel = 2, .stride = 1, .pad_end = 1};
     if (block->stride > 1)
-        x = r2_graph_pool(graph, x,
-                          &(struct r2_pool){.kind = R2_POOL_AVG_EXCLUDE,
-                                            .kernel = block->stride,
-                                            .stride = block->stride,
-                                            .ceil = true});
+        x = r2_graph_pool(graph, x, &shrink);
+    else if (block->dilates &&
+             block->dialect == R2_DIALECT_OFFICIAL) /* timm; mmdetection does not */
+        x = r2_graph_pool(graph, x, &keep);
     shape.stride = 1;
     return block_conv(graph, x, block, "downsample.1", "downsample.2", shape);
 }
@@ -127,6 +132,7 @@ void r2_res2net_build(struct r2_graph *graph, const struct r2_arch *arch, enum r
                 .groups = arch->groups,
                 .stride = i == 0 && shrinks ? 2 : 1,
                 .dilation = half ? before : dilation,
+                .dilates = dilation > 1,
                 .first = i == 0,
                 .downsample = arch->downsample,
                 .dialect = dialect,

@@ -37,15 +37,6 @@ static enum r2_status load(struct r2_model *model, struct r2_trunk *trunk, struc
     trunk->dialect = (enum r2_dialect)trunk->options.dialect;
     if (trunk->options.dialect == R2_DIALECT_AUTO)
         trunk->dialect = trunk->naming.stem_sequence ? R2_DIALECT_MMDET : R2_DIALECT_OFFICIAL;
-    const struct r2_arch *arch = &trunk->options.arch;
-    /* timm, whose names these are, has a pool of 2 x 2 there that mmsegmentation has not */
-    if (arch->output_stride < 32 && arch->downsample == R2_DOWNSAMPLE_AVG &&
-        trunk->dialect == R2_DIALECT_OFFICIAL)
-        return r2_fail(
-            err, R2_INVALID,
-            "model.json: backbone: output_stride %u of an arch with average pools in its "
-            "shortcuts is supported in dialect mmdet only",
-            arch->output_stride);
     return R2_OK;
 }
 

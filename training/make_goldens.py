@@ -42,6 +42,7 @@ def networks() -> dict[str, dict]:
     found["custom-groups"] = {**GROUPS, "num_classes": 10}
     found["custom-stride8"] = {**GROUPS, "num_classes": 10, "downsample": "avg", "dialect": "B", "output_stride": 8}
     found["custom-stride16"] = {**GROUPS, "num_classes": 10, "output_stride": 16, "first_dilation": "full"}
+    found["custom-stride16-avg"] = {**GROUPS, "num_classes": 10, "downsample": "avg", "output_stride": 16}
     found["res2net50_26w_4s-dialectB"] = {**res2net.options("res2net50_26w_4s"), "dialect": "B"}
     return found
 

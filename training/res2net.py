@@ -125,7 +125,8 @@ class Res2Net(nn.Module):
                 step = stride if b == 0 else 1
                 blocks.append(Bottle2neck(
                     inplanes, p, step, b == 0, base_width, scale, groups,
-                    _shortcut(inplanes, p * EXPANSION, step, downsample) if b == 0 else None, dialect,
+                    _shortcut(inplanes, p * EXPANSION, step, downsample, dilation > 1 and dialect == "A")
+                    if b == 0 else None, dialect,
                     before if b == 0 and first_dilation == "half" else dilation))
                 inplanes = p * EXPANSION
             self.add_module(f"layer{s + 1}", nn.Sequential(*blocks))
@@ -160,12 +161,16 @@ class Res2Net(nn.Module):
         return self.taps(x).logits
 
 
-def _shortcut(cin: int, cout: int, stride: int, kind: str) -> nn.Sequential:
-    """The projection of a stage's first block. ``avg``: pool (valid pixels only, ceil), then 1x1; index 0 is the pool."""
+def _shortcut(cin: int, cout: int, stride: int, kind: str, dilated: bool) -> nn.Sequential:
+    """The projection of a stage's first block. ``avg``: pool (valid pixels only, ceil), then 1x1; index 0 is the pool.
+
+    ``dilated``: timm's dilated stages keep a 2x2 pool there, of stride 1, over a picture with zeros at its end.
+    """
     if kind == "conv":
         return nn.Sequential(nn.Conv2d(cin, cout, 1, stride, bias=False), nn.BatchNorm2d(cout))
+    same = nn.Sequential(nn.ZeroPad2d((0, 1, 0, 1)), nn.AvgPool2d(2, 1)) if dilated else nn.Identity()
     return nn.Sequential(
-        nn.AvgPool2d(stride, stride, ceil_mode=True, count_include_pad=False) if stride > 1 else nn.Identity(),
+        nn.AvgPool2d(stride, stride, ceil_mode=True, count_include_pad=False) if stride > 1 else same,
         nn.Conv2d(cin, cout, 1, bias=False), nn.BatchNorm2d(cout))
 
 

@@ -114,7 +114,7 @@ Test(graph, pool_shapes)
         struct r2_graph graph = start(&x);
         r2_value y = r2_graph_pool(&graph, x,
                                    &(struct r2_pool){R2_POOL_MAX, cases[i].kernel, cases[i].stride,
-                                                     cases[i].pad, cases[i].ceil});
+                                                     cases[i].pad, 0, cases[i].ceil});
         cr_expect_eq(r2_graph_channels(&graph, y), CHANNELS);
         struct r2_extent got = extent_of(&graph, cases[i].size, 17);
         cr_expect_eq(got.height, cases[i].wanted, "case %zu: %u, not %u", i, got.height,
@@ -207,7 +207,7 @@ Test(graph, pictures_that_do_not_fit)
                         "a picture of 4294967295 x 4294967295 is too large for layer 0 'input'");
     expect_extents_fail(&graph, 16384, 16384,
                         "a picture of 16384 x 16384 is too large for layer 1 'layer1.0.conv1'");
-    r2_graph_pool(&graph, x, &(struct r2_pool){R2_POOL_AVG, 4, 2, 0, true});
+    r2_graph_pool(&graph, x, &(struct r2_pool){R2_POOL_AVG, 4, 2, 0, 0, true});
     EXPECT_EXTENT(&graph, 13, 30, 1, 5);
     expect_extents_fail(&graph, 12, 30, "a picture of 30 x 12 is too small for layer 2 ''");
     r2_graph_finish(&graph);
@@ -215,7 +215,7 @@ Test(graph, pictures_that_do_not_fit)
 
 Test(graph, values_of_different_sizes)
 {
-    static const struct r2_pool half = {R2_POOL_MAX, 2, 2, 0, true};
+    static const struct r2_pool half = {R2_POOL_MAX, 2, 2, 0, 0, true};
     r2_value x;
     struct r2_graph graph = start(&x);
     r2_value y = r2_graph_pool(&graph, x, &half);
@@ -250,6 +250,7 @@ enum mistake {
     LARGE_OUT,
     POOL_KERNEL,
     POOL_PAD,
+    POOL_PAD_END,
     DECONV_PAD,
     SLICE_PAST,
     SLICE_EMPTY,
@@ -289,8 +290,11 @@ static r2_value make_mistake(struct r2_graph *graph, r2_value x, enum mistake mi
     case LARGE_OUT: conv.out = (1u << 20) + 1; break;
     case LONG_NAME: conv.norm = far; break;
     case POOL_KERNEL:
-        return r2_graph_pool(graph, x, &(struct r2_pool){R2_POOL_MAX, 0, 1, 0, false});
-    case POOL_PAD: return r2_graph_pool(graph, x, &(struct r2_pool){R2_POOL_MAX, 3, 1, 2, false});
+        return r2_graph_pool(graph, x, &(struct r2_pool){R2_POOL_MAX, 0, 1, 0, 0, false});
+    case POOL_PAD:
+        return r2_graph_pool(graph, x, &(struct r2_pool){R2_POOL_MAX, 3, 1, 2, 0, false});
+    case POOL_PAD_END:
+        return r2_graph_pool(graph, x, &(struct r2_pool){R2_POOL_AVG, 2, 1, 0, 2, false});
     case DECONV_PAD:
         return r2_graph_deconv(graph, x, &(struct r2_deconv){"d", NULL, 5, 3, 2, 3, false});
     case SLICE_PAST: return r2_graph_slice(graph, x, 4, 3);
@@ -323,6 +327,7 @@ Test(graph, mistakes_stay)
         [LARGE_OUT] = "node 1 'c' has no channels, or over 2^20 of them",
         [POOL_KERNEL] = "node 1 '' has a kernel or stride of 0",
         [POOL_PAD] = "node 1 '' pads over half its kernel",
+        [POOL_PAD_END] = "node 1 '' pads its whole kernel at the end",
         [DECONV_PAD] = "node 1 'd' pads its whole kernel",
         [SLICE_PAST] = "node 1 '' slices past its channels",
         [SLICE_EMPTY] = "node 1 '' has no channels, or over 2^20 of them",

@@ -200,7 +200,8 @@ ParameterizedTestParameters(trunk_golden, agrees)
                                         "res2next50",
                                         "res2net50_26w_4s-dialectB",
                                         "custom-stride8",
-                                        "custom-stride16"};
+                                        "custom-stride16",
+                                        "custom-stride16-avg"};
     static char texts[R2_COUNT(names)]
                      [NAME_SIZE]; /* criterion runs tests in processes of their own */
     for (size_t i = 0; i < R2_COUNT(names); i++) snprintf(texts[i], NAME_SIZE, "%s", names[i]);

@@ -15,9 +15,6 @@ Test(model_errors, backbone)
          "\"../trunk.safetensors\": a path in a model must not contain \"..\""},
         {"\"weights\": \"/etc/passwd\"",
          "\"/etc/passwd\": a path in a model is relative to its directory"},
-        {"\"weights\": \"trunk.safetensors\", \"downsample\": \"avg\", \"output_stride\": 16",
-         "model.json: backbone: output_stride 16 of an arch with average pools in its shortcuts is "
-         "supported in dialect mmdet only"},
         {"\"weights\": [\"trunk.safetensors\", \"trunk.safetensors\"]",
          "@/trunk.safetensors: is named twice"},
         {"\"weights\": \"trunk.safetensors\", \"dialct\": \"mmdet\"",

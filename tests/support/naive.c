@@ -147,7 +147,9 @@ static double pool_cell(const struct naive_value *x, const struct r2_pool *pool,
 static enum r2_status run_pool(const struct r2_pool *pool, const struct naive_value *x,
                                struct naive_value *ret, struct r2_error *err)
 {
-    ret->extent = windows(x->extent, pool->kernel, pool->stride, pool->pad, pool->ceil);
+    const struct r2_extent padded = {x->extent.height + pool->pad_end,
+                                     x->extent.width + pool->pad_end};
+    ret->extent = windows(padded, pool->kernel, pool->stride, pool->pad, pool->ceil);
     R2_TRY(allocate(ret, err));
     double *at = ret->data;
     for (uint32_t c = 0; c < ret->channels; c++)
@@ -364,8 +366,9 @@ void naive_print(const struct r2_graph *graph)
             printf(" k%u s%u p%u d%u g%u%s", node->conv.kernel, node->conv.stride, node->conv.pad,
                    node->conv.dilation, node->conv.groups, node->norm[0] ? " norm" : " bias");
         if (node->op == R2_OP_POOL)
-            printf(" kind%d k%u s%u p%u%s", (int)node->pool.kind, node->pool.kernel,
-                   node->pool.stride, node->pool.pad, node->pool.ceil ? " ceil" : "");
+            printf(" kind%d k%u s%u p%u+%u%s", (int)node->pool.kind, node->pool.kernel,
+                   node->pool.stride, node->pool.pad, node->pool.pad_end,
+                   node->pool.ceil ? " ceil" : "");
         if (node->op == R2_OP_RESIZE)
             printf(" like v%u sampling%d", node->like, (int)node->sampling);
         printf("%s)\n", node->relu || node->conv.relu || node->linear.relu ? " relu" : "");
