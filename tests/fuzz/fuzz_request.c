@@ -69,7 +69,7 @@ static void check_reply(const struct r2_job *job)
     FUZZ_MUST(reply->data && reply->size == strlen(reply->data));
     if (reply->code == 200) return;
     json_t *json = json_loads(reply->data, 0, NULL);
-    FUZZ_MUST(json_string_length(json_object_get(json, "detail")) > 0);
+    FUZZ_MUST(json_string_length(json_object_get(json, "error")) > 0);
     json_decref(json);
 }
 
