@@ -135,7 +135,7 @@ r2_value r2_graph_pool(struct r2_graph *graph, r2_value x, const struct r2_pool 
     if (!x) return 0;
     if (!pool->kernel || !pool->stride) return refuse(graph, &node, "has a kernel or stride of 0");
     if (pool->pad * 2 > pool->kernel) return refuse(graph, &node, "pads over half its kernel");
-    if (pool->pad_end >= pool->kernel)
+    if (pool->pad_end && pool->pad + pool->pad_end >= pool->kernel)
         return refuse(graph, &node, "pads its whole kernel at the end");
     return append(graph, &node, r2_graph_channels(graph, x));
 }

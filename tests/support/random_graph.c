@@ -118,7 +118,7 @@ static uint32_t add_pool(struct maker *maker, uint32_t from, bool same_size)
         pool.ceil = one_in(maker, 2);
         if (pool.kernel > smaller_side(maker, from) + 2 * pool.pad + pool.ceil * (pool.stride - 1))
             pool.kernel = 1, pool.pad = 0;
-        if (!pool.ceil && pool.kernel > 1 && one_in(maker, 3)) pool.pad_end = 1;
+        if (!pool.ceil && pool.pad + 1 < pool.kernel && one_in(maker, 3)) pool.pad_end = 1;
     }
     return keep(maker, r2_graph_pool(maker->graph, maker->values[from], &pool));
 }
