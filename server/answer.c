@@ -165,10 +165,12 @@ enum r2_status r2_answer_reply(struct r2_job *job, const struct r2_answer *answe
                                struct r2_error *err)
 {
     const uint64_t start_ns = r2_clock_ns();
-    if (strcmp(job->type, R2_JSON_TYPE) == 0)
+    if (strcmp(job->type, R2_JSON_TYPE) == 0) {
+        r2_image_finish(picture); /* so that the text, which lives longer, does not lie behind it */
         R2_TRY(reply_json(job, answer, err));
-    else
+    } else {
         R2_TRY(reply_picture(job, answer, picture, font, err));
+    }
     const uint64_t end_ns = r2_clock_ns();
     job->times.ns[R2_STAGE_ENCODE] = (int64_t)(end_ns - start_ns);
     write_server_timing(job, (int64_t)(end_ns - job->start_ns));

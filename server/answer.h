@@ -18,8 +18,8 @@
 enum r2_status r2_answer_results(const struct r2_work *work, const struct r2_answer *answer,
                                  bool nested, json_t **ret, struct r2_error *err);
 
-/* Replies in the job's type: its protocol's JSON, or a drawing on the picture, which it changes.
-   The font may be NULL. Server-Timing too. */
+/* Replies in the job's type: its protocol's JSON, or a drawing on the picture. The picture is changed,
+   or finished when it is needed no more. The font may be NULL. Server-Timing too. */
 enum r2_status r2_answer_reply(struct r2_job *job, const struct r2_answer *answer,
                                struct r2_image *picture, const struct r2_font *font,
                                struct r2_error *err);

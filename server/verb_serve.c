@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -16,6 +17,7 @@
 #include "server/worker.h"
 
 enum {
+    MAPPED_FROM = 1 << 20, /* bytes */
     TICK_MS = 10,
     LAST_WORDS_MS = 1000, /* for answers that are ready when the time is up */
 };
@@ -256,6 +258,9 @@ static int serve(const struct r2_args *args)
     struct r2_snapshot *snapshot;
     r2_log_setup(args->settings->log_level, args->settings->log_format);
     raise_descriptor_limit();
+    /* Large pictures and bodies go back to the system when they are freed, always: by itself glibc
+       soon keeps such sizes in heaps, which end as fragmented as the requests were mixed. */
+    mallopt(M_MMAP_THRESHOLD, MAPPED_FROM);
     block_signals(&server.signals);
     if (r2_args_settings(args, &settings, &err) != R2_OK) return r2_complain(&err);
     if (r2_snapshot_create(&settings, &snapshot, &err) != R2_OK) {
