@@ -47,10 +47,7 @@ static void item_draw(const struct r2_detection *item, const struct r2_labels *l
                       struct r2_draw *draw)
 {
     R2_CLEANUP(r2_text_finish) struct r2_text label = {0};
-    if (labels && item->index < labels->count)
-        r2_text_add(&label, "%s", labels->names[item->index]);
-    else
-        r2_text_add(&label, "%zu", item->index);
+    r2_label_add(labels, item->index, &label);
     r2_text_add(&label, " %.2f", (double)item->score);
     r2_draw_box(draw, (double)item->box.x1, (double)item->box.y1, (double)item->box.x2,
                 (double)item->box.y2, r2_colour_class((uint32_t)item->index), r2_text_view(&label));

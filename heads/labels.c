@@ -36,10 +36,19 @@ enum r2_status r2_head_read_labels(const struct r2_head_setup *setup, const char
     return R2_OK;
 }
 
+void r2_label_add(const struct r2_labels *labels, size_t index, struct r2_text *text)
+{
+    if (labels && index < labels->count)
+        r2_text_add(text, "%s", labels->names[index]);
+    else
+        r2_text_add(text, "%zu", index);
+}
+
 json_t *r2_label_json(const struct r2_labels *labels, size_t index)
 {
-    return labels && index < labels->count ? json_string(labels->names[index])
-                                           : json_sprintf("%zu", index);
+    R2_CLEANUP(r2_text_finish) struct r2_text text = {0};
+    r2_label_add(labels, index, &text);
+    return text.failed ? NULL : json_string(r2_text_view(&text));
 }
 
 enum r2_status r2_head_describe_labels(const struct r2_labels *labels, uint32_t classes,

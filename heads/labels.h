@@ -4,6 +4,7 @@
 #ifndef R2_HEADS_LABELS_H
 #define R2_HEADS_LABELS_H
 
+#include "base/text.h"
 #include "config/model_file.h"
 #include "heads/head.h"
 
@@ -19,8 +20,10 @@ enum r2_status r2_head_find_rows(const struct r2_head_setup *setup, const char *
 enum r2_status r2_head_read_labels(const struct r2_head_setup *setup, const char *path,
                                    uint32_t classes, struct r2_labels *ret, struct r2_error *err);
 
-/* The name of a class, or its number where there are no names; NULL without memory. */
+/* The name of a class, or its number where there are no names: as JSON, NULL without memory, and
+   added to a text. */
 json_t *r2_label_json(const struct r2_labels *labels, size_t index);
+void r2_label_add(const struct r2_labels *labels, size_t index, struct r2_text *text);
 
 /* Adds "labels" and "classes" to what GET /models says. */
 enum r2_status r2_head_describe_labels(const struct r2_labels *labels, uint32_t classes,

@@ -8,6 +8,7 @@
 #include "heads/detections.h"
 #include "heads/labels.h"
 #include "server/job.h"
+#include "server/pages.h"
 #include "server/protocol.h"
 
 static const char task[] = "detect";
@@ -88,15 +89,12 @@ void r2_deepstack_list(struct r2_service *service, struct r2_job *job)
     struct r2_model *model = r2_snapshot_model(job->snapshot);
     (void)service;
     json_t *names = model ? json_pack("[s]", r2_model_name(model)) : json_array();
-    json_t *object = json_pack("{s:b, s:i, s:o}", "success", 1, "code", 200, "models", names);
-    char *text = object ? json_dumps(object, JSON_COMPACT) : NULL;
-    json_decref(object);
-    r2_job_reply(job, 200, job->type, text);
+    r2_page_reply(job, json_pack("{s:b, s:i, s:o}", "success", 1, "code", 200, "models", names));
 }
 
 const struct r2_protocol r2_deepstack_protocol = {
     .answer = answer,
     .problem = problem,
-    .problem_type = "application/json",
+    .problem_type = R2_JSON_TYPE,
     .parameter = parameter,
 };

@@ -7,8 +7,7 @@
 #include "base/text.h"
 #include "server/service.h"
 
-/* Takes the reference; NULL is a lack of memory. */
-static void reply_json(struct r2_job *job, json_t *json)
+void r2_page_reply(struct r2_job *job, json_t *json)
 {
     char *text = json ? json_dumps(json, JSON_COMPACT | JSON_REAL_PRECISION(7)) : NULL;
     json_decref(json);
@@ -18,7 +17,7 @@ static void reply_json(struct r2_job *job, json_t *json)
 void r2_page_livez(struct r2_service *service, struct r2_job *job)
 {
     (void)service;
-    reply_json(job, json_pack("{ss}", "status", "alive"));
+    r2_page_reply(job, json_pack("{ss}", "status", "alive"));
 }
 
 static const char *why_not_ready(const struct r2_service *service)
@@ -38,7 +37,7 @@ void r2_page_readyz(struct r2_service *service, struct r2_job *job)
     if (reason)
         r2_job_refuse(job, 503, reason);
     else
-        reply_json(job, json_pack("{ss}", "status", "ready"));
+        r2_page_reply(job, json_pack("{ss}", "status", "ready"));
 }
 
 void r2_page_models(struct r2_service *service, struct r2_job *job)
@@ -52,17 +51,17 @@ void r2_page_models(struct r2_service *service, struct r2_job *job)
     else if (r2_model_describe(model, &json, &err) != R2_OK)
         r2_job_fail(job, &err);
     else
-        reply_json(job, json_pack("{s[o]}", "models", json));
+        r2_page_reply(job, json_pack("{s[o]}", "models", json));
 }
 
 void r2_page_version(struct r2_service *service, struct r2_job *job)
 {
     const struct r2_shares *shares = &service->shares;
-    reply_json(job,
-               json_pack("{ss ss ss ss s{si si si si}}", "name", "res2netd", "version", R2_VERSION,
-                         "onednn", r2_engine_version(), "isa", r2_engine_isa(), "cpus", "usable",
-                         (int)service->cpus.usable, "workers", (int)shares->workers, "threads",
-                         (int)shares->threads, "threads_alone", (int)shares->threads_alone));
+    r2_page_reply(job, json_pack("{ss ss ss ss s{si si si si}}", "name", "res2netd", "version",
+                                 R2_VERSION, "onednn", r2_engine_version(), "isa", r2_engine_isa(),
+                                 "cpus", "usable", (int)service->cpus.usable, "workers",
+                                 (int)shares->workers, "threads", (int)shares->threads,
+                                 "threads_alone", (int)shares->threads_alone));
 }
 
 void r2_page_metrics(struct r2_service *service, struct r2_job *job)
