@@ -7,6 +7,7 @@
 #include "heads/model_inside.h"
 #include "heads/poses.h"
 #include "tests/base/expect.h"
+#include "tests/support/golden_picture.h"
 #include "tests/support/model_dir.h"
 
 #include <math.h>
@@ -65,23 +66,9 @@ static enum r2_status load(const char *dir, const char *keys, struct r2_model **
     return r2_model_load(dir, &options, ret, err);
 }
 
-/* The picture of the golden. */
-static struct r2_image make_picture(void)
-{
-    struct r2_error err = {0};
-    struct r2_image picture;
-    ASSERT_OK(r2_image_create(WIDTH, HEIGHT, &picture, &err), err);
-    for (int y = 0; y < HEIGHT; y++)
-        for (int x = 0; x < WIDTH; x++)
-            for (int c = 0; c < 3; c++)
-                picture.pixels[(y * WIDTH + x) * 3 + c] =
-                    (uint8_t)(x * 37 + y * 59 + c * 85 + x * y % 97 * 3);
-    return picture;
-}
-
 static struct fixture fixture_open(const char *keys)
 {
-    struct fixture self = {.picture = make_picture()};
+    struct fixture self = {.picture = golden_picture(WIDTH, HEIGHT)};
     struct r2_error err = {0};
     ASSERT_OK(model_dir_create(self.dir, &err), err);
     write_weights(self.dir);
