@@ -94,7 +94,8 @@ static enum r2_status choose_winograd(struct r2_lowering *lower, struct r2_error
         const struct r2_node *node = &graph->nodes[n];
         const struct r2_conv *conv = &node->conv;
         if (node->op != R2_OP_CONV || conv->kernel != 3 || conv->stride != 1 || conv->pad != 1 ||
-            conv->dilation != 1 || conv->groups != 1 || lower->plan->shape.batch != 1)
+            conv->dilation != 1 || conv->groups != 1 || conv->sigmoid ||
+            lower->plan->shape.batch != 1)
             continue;
         struct r2_conv_shape shape = {.conv = *conv,
                                       .batch = 1,

@@ -107,8 +107,13 @@ void r2_primitive_destroy(struct r2_primitive *primitive)
     free(primitive);
 }
 
-/* Scratchpads are the caller's; an optional sum, then an optional ReLU follow the operation. */
-static dnnl_status_t make_attr(bool sum, bool relu, dnnl_primitive_attr_t *ret)
+/* What follows an operation, in this order. */
+struct follow {
+    bool sum, relu, sigmoid;
+};
+
+/* Scratchpads are the caller's. */
+static dnnl_status_t make_attr(struct follow follow, dnnl_primitive_attr_t *ret)
 {
     dnnl_primitive_attr_t attr = NULL;
     dnnl_post_ops_t ops = NULL;
@@ -116,8 +121,10 @@ static dnnl_status_t make_attr(bool sum, bool relu, dnnl_primitive_attr_t *ret)
     if (status == dnnl_success)
         status = dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user);
     if (status == dnnl_success) status = dnnl_post_ops_create(&ops);
-    if (status == dnnl_success && sum) status = append_sum(ops);
-    if (status == dnnl_success && relu) status = append_relu(ops);
+    if (status == dnnl_success && follow.sum) status = append_sum(ops);
+    if (status == dnnl_success && follow.relu) status = append_eltwise(ops, dnnl_eltwise_relu);
+    if (status == dnnl_success && follow.sigmoid)
+        status = append_eltwise(ops, dnnl_eltwise_logistic);
     if (status == dnnl_success) status = dnnl_primitive_attr_set_post_ops(attr, ops);
     if (ops) dnnl_post_ops_destroy(ops);
     if (status == dnnl_success)
@@ -174,7 +181,7 @@ enum r2_status r2_primitive_conv(const struct r2_conv_shape *shape, struct r2_pr
     struct r2_primitive *primitive;
 
     R2_TRY(r2_alloc(1, sizeof *primitive, "convolution", &primitive, err));
-    dnnl_status_t status = make_attr(shape->sum, conv->relu, &attr);
+    dnnl_status_t status = make_attr((struct follow){shape->sum, conv->relu, conv->sigmoid}, &attr);
     if (status == dnnl_success) status = md_create(&md[0], 4, src, dnnl_nhwc);
     if (status == dnnl_success) status = md_create(&md[1], rank, weights, dnnl_format_tag_any);
     if (status == dnnl_success) status = md_create(&md[2], 1, bias, dnnl_x);
@@ -200,7 +207,7 @@ enum r2_status r2_primitive_winograd(const struct r2_conv_shape *shape, struct r
     struct r2_primitive *primitive;
 
     R2_TRY(r2_alloc(1, sizeof *primitive, "convolution", &primitive, err));
-    dnnl_status_t status = make_attr(false, conv->relu, &attr);
+    dnnl_status_t status = make_attr((struct follow){.relu = conv->relu}, &attr);
     if (status == dnnl_success) status = md_create(&md[0], 4, src, dnnl_nChw16c);
     if (status == dnnl_success) status = md_create(&md[1], 4, weights, dnnl_format_tag_any);
     if (status == dnnl_success) status = md_create(&md[2], 1, bias, dnnl_x);
@@ -230,7 +237,7 @@ enum r2_status r2_primitive_linear(const struct r2_linear_shape *shape, struct r
     struct r2_primitive *primitive;
 
     R2_TRY(r2_alloc(1, sizeof *primitive, "linear layer", &primitive, err));
-    dnnl_status_t status = make_attr(false, linear->relu, &attr);
+    dnnl_status_t status = make_attr((struct follow){.relu = linear->relu}, &attr);
     if (status == dnnl_success) status = md_create(&md[0], 2, src, dnnl_nc);
     if (status == dnnl_success) status = md_create(&md[1], 2, weights, dnnl_format_tag_any);
     if (status == dnnl_success) status = md_create(&md[2], 1, bias, dnnl_x);

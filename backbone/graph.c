@@ -178,6 +178,17 @@ r2_value r2_graph_add(struct r2_graph *graph, r2_value a, r2_value b, bool relu)
     return append(graph, &node, r2_graph_channels(graph, a));
 }
 
+r2_value r2_graph_gate(struct r2_graph *graph, r2_value x, r2_value gate, r2_value b, bool relu)
+{
+    struct r2_node node = {
+        .op = R2_OP_GATE, .input_count = 3, .inputs = {x, b, gate}, .relu = relu};
+    const uint32_t channels = r2_graph_channels(graph, x);
+    if (!x || !gate || !b) return 0;
+    if (channels != r2_graph_channels(graph, gate) || channels != r2_graph_channels(graph, b))
+        return refuse(graph, &node, "gates values of different channels");
+    return append(graph, &node, channels);
+}
+
 r2_value r2_graph_resize(struct r2_graph *graph, r2_value x, r2_value like,
                          enum r2_sampling sampling)
 {
@@ -300,9 +311,14 @@ enum r2_status r2_graph_extents(const struct r2_graph *graph, struct r2_extent i
                            node->name, in.width, in.height, window.width, window.height);
         for (uint32_t k = 1; k < node->input_count; k++) {
             struct r2_extent other = ret[node->inputs[k]];
-            if (other.height != out.height || other.width != out.width)
-                return r2_fail(err, R2_INVALID, "layer %zu joins %u x %u and %u x %u cells", i,
-                               out.width, out.height, other.width, other.height);
+            const bool gate = node->op == R2_OP_GATE && k == 2;
+            const struct r2_extent wanted = gate ? (struct r2_extent){1, 1} : out;
+            if (other.height != wanted.height || other.width != wanted.width)
+                return r2_fail(err, R2_INVALID,
+                               "a picture of %u x %u does not suit the network: layer %zu joins "
+                               "%u x %u and %u x %u cells",
+                               input.width, input.height, i, wanted.width, wanted.height,
+                               other.width, other.height);
         }
         ret[node->output] = out;
     }
@@ -324,4 +340,15 @@ uint64_t r2_graph_macs(const struct r2_graph *graph, const struct r2_node *node,
         return 0;
     }
     return outputs * (in / node->conv.groups) * node->conv.kernel * node->conv.kernel;
+}
+
+uint64_t r2_graph_parameters(const struct r2_graph *graph, const struct r2_node *node)
+{
+    const uint64_t out = r2_graph_channels(graph, node->output);
+    const uint64_t in = r2_graph_channels(graph, node->inputs[0]);
+    if (!r2_op_has_weights(node->op)) return 0;
+    if (node->op == R2_OP_LINEAR)
+        return out * in * node->linear.window.height * node->linear.window.width + out;
+    return out * (in / node->conv.groups) * node->conv.kernel * node->conv.kernel +
+           (node->norm[0] ? 2 : 1) * out;
 }

@@ -4,7 +4,7 @@
  * A value is a feature map [channels, height, width] of one picture; ids are given in order of
  * creation and 0 is no value. Names are those of the tensors in the weights ("layer1.0.conv1");
  * layers may share theirs. Layouts, fusion, batches and memory are the plan's business; the graph
- * says only conv, deconv, pool, resize, split, concat, add, linear.
+ * says only conv, deconv, pool, resize, split, concat, add, gate, linear.
  *
  * A call that cannot be carried out (no memory, values that do not fit) returns value 0, calls on
  * value 0 return 0, and r2_graph_check tells the first error, so that a network is written without
@@ -33,7 +33,8 @@ enum r2_op {
     R2_OP_CONCAT,
     R2_OP_ADD,
     R2_OP_LINEAR,
-    R2_OP_DECONV
+    R2_OP_DECONV,
+    R2_OP_GATE
 };
 
 /* 2-D convolution with a square kernel. Weight tensor: name.weight [out, in / groups, k, k].
@@ -46,6 +47,7 @@ struct r2_conv {
     uint32_t dilation; /* 1 = dense; 0 is read as 1 */
     uint32_t groups;   /* 0 is read as 1 */
     bool relu;
+    bool sigmoid; /* 1 / (1 + exp(-x)) at the end */
 };
 
 /* A transposed 2-D convolution with a square kernel: each cell adds its kernel to the result, stride
@@ -111,7 +113,7 @@ struct r2_node {
     enum r2_sampling sampling; /* RESIZE */
     r2_value like;             /* RESIZE: whose height and width; not read */
     uint32_t first;            /* SLICE: first channel */
-    bool relu;                 /* ADD */
+    bool relu;                 /* ADD, GATE */
 };
 
 struct r2_output {
@@ -150,6 +152,9 @@ r2_value r2_graph_concat(struct r2_graph *graph, const r2_value *values, uint32_
 /* a + b, then max(0, .) with relu. */
 r2_value r2_graph_add(struct r2_graph *graph, r2_value a, r2_value b, bool relu);
 
+/* x * gate + b, then max(0, .) with relu; gate is [channels, 1, 1]. */
+r2_value r2_graph_gate(struct r2_graph *graph, r2_value x, r2_value gate, r2_value b, bool relu);
+
 /* x in the height and width of `like`, whose cells do not matter. */
 r2_value r2_graph_resize(struct r2_graph *graph, r2_value x, r2_value like,
                          enum r2_sampling sampling);
@@ -176,5 +181,8 @@ enum r2_status r2_graph_extents(const struct r2_graph *graph, struct r2_extent i
 /* Multiply-accumulates of one node (convolutions and linear; 0 for others). */
 uint64_t r2_graph_macs(const struct r2_graph *graph, const struct r2_node *node,
                        const struct r2_extent *extents);
+
+/* Its parameters as papers count them: weights, biases, and two a channel of a batch norm. */
+uint64_t r2_graph_parameters(const struct r2_graph *graph, const struct r2_node *node);
 
 #endif

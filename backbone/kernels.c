@@ -249,6 +249,38 @@ void r2_map_mean(struct r2_map dst, struct r2_map src, const struct r2_map_size 
                     size->channels);
 }
 
+struct gate_job {
+    struct r2_map dst, src, gate, other;
+    size_t pixels, channels; /* pixels of one picture */
+    bool relu;
+};
+
+/* Pixels of all pictures, counted through. */
+R2_VECTOR_CLONES static void gate_range(const void *data, size_t begin, size_t end)
+{
+    const struct gate_job *job = data;
+    const size_t channels = job->channels;
+    const float least = job->relu ? 0 : -FLT_MAX;
+    for (size_t p = begin; p < end; p++) {
+        float *restrict dst = job->dst.data + p * job->dst.pitch;
+        const float *restrict src = job->src.data + p * job->src.pitch;
+        const float *restrict other = job->other.data + p * job->other.pitch;
+        const float *restrict gate = job->gate.data + p / job->pixels * job->gate.pitch;
+        for (size_t c = 0; c < channels; c++) {
+            const float value = src[c] * gate[c] + other[c];
+            dst[c] = value > least ? value : least;
+        }
+    }
+}
+
+void r2_map_gate(struct r2_map dst, struct r2_map src, struct r2_map gate, struct r2_map other,
+                 const struct r2_map_size *size, bool relu)
+{
+    const size_t pixels = (size_t)size->out.height * size->out.width;
+    struct gate_job job = {dst, src, gate, other, pixels, size->channels, relu};
+    r2_map_ranges(gate_range, &job, size->batch * pixels, out_floats(size));
+}
+
 struct spread_job {
     struct r2_map dst, src;
     uint32_t stride, pad;

@@ -47,6 +47,10 @@ struct r2_map_size {
     size_t channels;
 };
 
+/* dst = src * gate + other, max(0, .) with relu; all channels-last, gate of one pixel a picture. */
+void r2_map_gate(struct r2_map dst, struct r2_map src, struct r2_map gate, struct r2_map other,
+                 const struct r2_map_size *size, bool relu);
+
 /* Pooling, both maps channels-last. */
 void r2_map_pool(struct r2_map dst, struct r2_map src, const struct r2_pool *pool,
                  const struct r2_map_size *size);

@@ -20,7 +20,8 @@ static size_t find_fusable_add(const struct r2_lowering *lower, size_t n, r2_val
     const struct r2_graph *graph = lower->graph;
     const struct r2_node *conv = &graph->nodes[n];
     const struct r2_value_state *state = &lower->values[conv->output];
-    if (conv->conv.relu || state->uses != 1 || state->last_read == SIZE_MAX) return SIZE_MAX;
+    if (conv->conv.relu || conv->conv.sigmoid || state->uses != 1 || state->last_read == SIZE_MAX)
+        return SIZE_MAX;
     const struct r2_node *add = &graph->nodes[state->last_use];
     if (add->op != R2_OP_ADD) return SIZE_MAX;
     r2_value other = add->inputs[0] == conv->output ? add->inputs[1] : add->inputs[0];
@@ -184,8 +185,8 @@ static enum r2_status lower_deconv(struct r2_lowering *lower, size_t n, struct r
 static bool is_own_depthwise(const struct r2_lowering *lower, const struct r2_node *node)
 {
     const struct r2_conv *conv = &node->conv;
-    return conv->kernel == R2_DEPTHWISE_KERNEL && conv->dilation > 1 && conv->groups == conv->out &&
-           conv->groups == lower->graph->channels[node->inputs[0]];
+    return conv->kernel == R2_DEPTHWISE_KERNEL && conv->dilation > 1 && !conv->sigmoid &&
+           conv->groups == conv->out && conv->groups == lower->graph->channels[node->inputs[0]];
 }
 
 static enum r2_status lower_depthwise(struct r2_lowering *lower, size_t n, struct r2_error *err)
@@ -317,6 +318,23 @@ static enum r2_status lower_add(struct r2_lowering *lower, const struct r2_node 
                             err);
 }
 
+static enum r2_status lower_gate(struct r2_lowering *lower, const struct r2_node *node,
+                                 struct r2_error *err)
+{
+    struct r2_plan_step step = {.kind = R2_STEP_GATE,
+                                .label = "gate",
+                                .channels = lower->graph->channels[node->output],
+                                .relu = node->relu,
+                                .out = lower->extents[node->output],
+                                .in = lower->extents[node->output]};
+    R2_TRY(r2_value_channels_last(lower, node->inputs[0], &step.src, err));
+    R2_TRY(r2_value_channels_last(lower, node->inputs[1], &step.other, err));
+    R2_TRY(r2_value_channels_last(lower, node->inputs[2], &step.copy, err));
+    R2_TRY(r2_value_buffer(lower, node->output, false, &step.dst, err));
+    lower->values[node->output].view = step.dst;
+    return r2_lowering_step(lower, step, err);
+}
+
 static enum r2_status lower_concat(struct r2_lowering *lower, const struct r2_node *node,
                                    struct r2_error *err)
 {
@@ -358,6 +376,7 @@ static enum r2_status lower_node(struct r2_lowering *lower, size_t n, struct r2_
     case R2_OP_GLOBAL_POOL: return lower_pool(lower, node, err);
     case R2_OP_RESIZE: return lower_resize(lower, node, err);
     case R2_OP_ADD: return lower_add(lower, node, err);
+    case R2_OP_GATE: return lower_gate(lower, node, err);
     case R2_OP_CONCAT: return lower_concat(lower, node, err);
     }
     return r2_fail(err, R2_INTERNAL, "plan: operation %d is unknown", (int)node->op);

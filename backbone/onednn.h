@@ -36,9 +36,9 @@ static dnnl_status_t append_sum(dnnl_post_ops_t ops)
     return dnnl_post_ops_append_sum(ops, 1.0f, 0, dnnl_data_type_undef);
 }
 
-static dnnl_status_t append_relu(dnnl_post_ops_t ops)
+static dnnl_status_t append_eltwise(dnnl_post_ops_t ops, dnnl_alg_kind_t kind)
 {
-    return dnnl_post_ops_append_eltwise(ops, dnnl_eltwise_relu, 0.0f, 0.0f);
+    return dnnl_post_ops_append_eltwise(ops, kind, 0.0f, 0.0f);
 }
 
 static dnnl_status_t conv_pd(dnnl_primitive_desc_t *ret, dnnl_engine_t engine,
@@ -95,9 +95,9 @@ static dnnl_status_t append_sum(dnnl_post_ops_t ops)
     return dnnl_post_ops_append_sum(ops, 1.0f);
 }
 
-static dnnl_status_t append_relu(dnnl_post_ops_t ops)
+static dnnl_status_t append_eltwise(dnnl_post_ops_t ops, dnnl_alg_kind_t kind)
 {
-    return dnnl_post_ops_append_eltwise(ops, 1.0f, dnnl_eltwise_relu, 0.0f, 0.0f);
+    return dnnl_post_ops_append_eltwise(ops, 1.0f, kind, 0.0f, 0.0f);
 }
 
 static dnnl_status_t conv_pd(dnnl_primitive_desc_t *ret, dnnl_engine_t engine,

@@ -42,7 +42,8 @@ size_t r2_plan_size(const struct r2_plan *plan);
 /* What one step of a plan does; borrowed texts. */
 struct r2_step_info {
     const char *name; /* of the layer, "" for moves */
-    const char *kind; /* "conv", "linear", "deconv", "copy", "add", "pool", "mean", "resize",
+    const char
+        *kind; /* "conv", "linear", "deconv", "copy", "add", "gate", "pool", "mean", "resize",
                                    "spread" */
     const char *implementation; /* oneDNN's, or "own" */
     uint64_t macs;

@@ -32,6 +32,7 @@ enum r2_step_kind {
     R2_STEP_DEPTHWISE,
     R2_STEP_COPY,
     R2_STEP_ADD,
+    R2_STEP_GATE,
     R2_STEP_POOL,
     R2_STEP_MEAN,
     R2_STEP_RESIZE,
@@ -45,15 +46,15 @@ struct r2_plan_step {
     char name[R2_GRAPH_NAME_SIZE];
     const char *label; /* static: "conv", ... */
     struct r2_plan_view dst, src;
-    struct r2_plan_view other; /* ADD, RESIZE: what is added, or no buffer */
-    struct r2_plan_view copy;  /* ADD: where `other` is copied, or no buffer */
+    struct r2_plan_view other; /* ADD, GATE, RESIZE: what is added, or no buffer */
+    struct r2_plan_view copy;  /* ADD: where `other` is copied, or no buffer; GATE: the factors */
     uint32_t channels;
     size_t pixels;       /* COPY, ADD: of all pictures */
-    bool relu;           /* ADD, RESIZE */
+    bool relu;           /* ADD, GATE, RESIZE */
     struct r2_conv conv; /* DEPTHWISE */
     struct r2_pool pool; /* SPREAD: its stride and pad */
     enum r2_sampling sampling;
-    struct r2_extent out, in; /* DEPTHWISE, POOL, MEAN, RESIZE, SPREAD: of one picture */
+    struct r2_extent out, in; /* DEPTHWISE, GATE, POOL, MEAN, RESIZE, SPREAD: of one picture */
     struct r2_primitive *primitive;
     struct r2_packed *packed;
     uint64_t macs;

@@ -123,6 +123,10 @@ static enum r2_status run_step(const struct r2_session *session, size_t i, struc
         r2_map_add(dst, src, view_map(session, step->other), view_map(session, step->copy),
                    step->pixels, step->channels, step->relu);
         break;
+    case R2_STEP_GATE:
+        r2_map_gate(dst, src, view_map(session, step->copy), view_map(session, step->other), &size,
+                    step->relu);
+        break;
     case R2_STEP_POOL: r2_map_pool(dst, src, &step->pool, &size); break;
     case R2_STEP_MEAN: r2_map_mean(dst, src, &size); break;
     case R2_STEP_SPREAD: r2_map_spread(dst, src, step->pool.stride, step->pool.pad, &size); break;

@@ -220,13 +220,24 @@ Test(graph, values_of_different_sizes)
     struct r2_graph graph = start(&x);
     r2_value y = r2_graph_pool(&graph, x, &half);
     r2_graph_add(&graph, x, y, false);
-    expect_extents_fail(&graph, 6, 5, "layer 2 joins 5 x 6 and 3 x 3 cells");
+    expect_extents_fail(
+        &graph, 6, 5,
+        "a picture of 5 x 6 does not suit the network: layer 2 joins 5 x 6 and 3 x 3 cells");
     EXPECT_EXTENT(&graph, 1, 1, 1, 1);
     r2_graph_finish(&graph);
     graph = start(&x);
     y = r2_graph_pool(&graph, x, &half);
     r2_graph_concat(&graph, (r2_value[]){y, x}, 2);
-    expect_extents_fail(&graph, 6, 5, "layer 2 joins 3 x 3 and 5 x 6 cells");
+    expect_extents_fail(
+        &graph, 6, 5,
+        "a picture of 5 x 6 does not suit the network: layer 2 joins 3 x 3 and 5 x 6 cells");
+    r2_graph_finish(&graph);
+    graph = start(&x);
+    r2_graph_gate(&graph, x, x, x, false);
+    expect_extents_fail(
+        &graph, 6, 5,
+        "a picture of 5 x 6 does not suit the network: layer 1 joins 1 x 1 and 5 x 6 cells");
+    EXPECT_EXTENT(&graph, 1, 1, 1, 1);
     r2_graph_finish(&graph);
 }
 
@@ -258,6 +269,7 @@ enum mistake {
     CONCAT_NONE,
     CONCAT_MANY,
     ADD_CHANNELS,
+    GATE_CHANNELS,
     SECOND_INPUT,
     FUTURE_VALUE,
     FUTURE_LIKE,
@@ -303,6 +315,7 @@ static r2_value make_mistake(struct r2_graph *graph, r2_value x, enum mistake mi
     case CONCAT_NONE: return r2_graph_concat(graph, many, 0);
     case CONCAT_MANY: return r2_graph_concat(graph, many, R2_GRAPH_MAX_INPUTS + 1);
     case ADD_CHANNELS: return r2_graph_add(graph, x, r2_graph_slice(graph, x, 0, 1), false);
+    case GATE_CHANNELS: return r2_graph_gate(graph, x, r2_graph_slice(graph, x, 0, 1), x, false);
     case SECOND_INPUT: return r2_graph_input(graph, 3);
     case FUTURE_VALUE: return r2_graph_global_pool(graph, 17);
     case FUTURE_LIKE: return r2_graph_resize(graph, x, 17, R2_SAMPLE_NEAREST);
@@ -335,6 +348,7 @@ Test(graph, mistakes_stay)
         [CONCAT_NONE] = "node 1 '' joins no values, or too many",
         [CONCAT_MANY] = "node 1 '' joins no values, or too many",
         [ADD_CHANNELS] = "node 2 '' adds values of different channels",
+        [GATE_CHANNELS] = "node 2 '' gates values of different channels",
         [SECOND_INPUT] = "node 1 'input' is not the first one",
         [FUTURE_VALUE] = "node 1 '' reads a value that does not exist",
         [FUTURE_LIKE] = "node 1 '' takes the size of a value that does not exist",
@@ -372,6 +386,7 @@ Test(graph, calls_on_no_value_do_nothing)
     cr_expect_eq(r2_graph_slice(&graph, 0, 0, 1), 0);
     cr_expect_eq(r2_graph_concat(&graph, (r2_value[]){x, 0}, 2), 0);
     cr_expect_eq(r2_graph_add(&graph, x, 0, false), 0);
+    cr_expect_eq(r2_graph_gate(&graph, x, 0, x, false), 0);
     cr_expect_eq(r2_graph_resize(&graph, x, 0, R2_SAMPLE_NEAREST), 0);
     cr_expect_eq(r2_graph_resize(&graph, 0, x, R2_SAMPLE_NEAREST), 0);
     cr_expect_eq(r2_graph_linear(&graph, 0, &(struct r2_linear){.name = "fc", .out = 1}), 0);

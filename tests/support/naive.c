@@ -121,7 +121,8 @@ static enum r2_status run_conv(const struct r2_node *node, const struct r2_sourc
                     conv_cell(x, conv, own, c / out * in, in, (int64_t)y * conv->stride - conv->pad,
                               (int64_t)column * conv->stride - conv->pad);
                 sum = affine[2 * c] * sum + affine[2 * c + 1];
-                *at++ = conv->relu && sum < 0 ? 0 : sum;
+                sum = conv->relu && sum < 0 ? 0 : sum;
+                *at++ = conv->sigmoid ? 1 / (1 + exp(-sum)) : sum;
             }
         }
     }
@@ -255,6 +256,22 @@ static enum r2_status run_move(const struct r2_node *node, const struct naive_ru
     return R2_OK;
 }
 
+static enum r2_status run_gate(const struct r2_node *node, const struct naive_run *run,
+                               struct naive_value *ret, struct r2_error *err)
+{
+    const struct naive_value *x = &run->values[node->inputs[0]];
+    const struct naive_value *b = &run->values[node->inputs[1]];
+    const struct naive_value *gate = &run->values[node->inputs[2]];
+    const size_t pixels = pixels_of(x);
+    ret->extent = x->extent;
+    R2_TRY(allocate(ret, err));
+    for (size_t i = 0; i < ret->channels * pixels; i++) {
+        const double value = x->data[i] * gate->data[i / pixels] + b->data[i];
+        ret->data[i] = node->relu && value < 0 ? 0 : value;
+    }
+    return R2_OK;
+}
+
 /* As it is said: each cell adds its kernel, the borders are cut off. */
 static enum r2_status run_deconv(const struct r2_node *node, const struct r2_source *source,
                                  const struct naive_value *x, struct naive_value *ret,
@@ -299,6 +316,7 @@ static enum r2_status run_node(const struct r2_node *node, const struct r2_sourc
     case R2_OP_RESIZE: return run_resize(node, run, ret, err);
     case R2_OP_POOL: return run_pool(&node->pool, x, ret, err);
     case R2_OP_GLOBAL_POOL: return run_global_pool(x, ret, err);
+    case R2_OP_GATE: return run_gate(node, run, ret, err);
     case R2_OP_INPUT:
     case R2_OP_SLICE:
     case R2_OP_CONCAT:
@@ -353,8 +371,8 @@ double naive_error(const struct naive_value *value, const struct r2_output_view 
 
 void naive_print(const struct r2_graph *graph)
 {
-    static const char *const ops[] = {"input", "conv",   "pool", "global_pool", "resize",
-                                      "slice", "concat", "add",  "linear",      "deconv"};
+    static const char *const ops[] = {"input",  "conv", "pool",   "global_pool", "resize", "slice",
+                                      "concat", "add",  "linear", "deconv",      "gate"};
     for (size_t n = 0; n < graph->node_count; n++) {
         const struct r2_node *node = &graph->nodes[n];
         printf("v%u[%u] = %s(", node->output, r2_graph_channels(graph, node->output),

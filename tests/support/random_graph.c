@@ -136,6 +136,25 @@ static uint32_t add_slice(struct maker *maker, uint32_t from)
 
 static void add_anything(struct maker *maker);
 
+/* Squeeze and excitation: a value times what a layer says of its mean, and another value. */
+static uint32_t add_gate(struct maker *maker, uint32_t from)
+{
+    char name[24];
+    const uint32_t channels = channels_of(maker, from);
+    const uint32_t other = pick_like(maker, maker->extents[from], channels, from);
+    const struct r2_conv conv = {.name = name,
+                                 .out = channels,
+                                 .kernel = 1,
+                                 .stride = 1,
+                                 .relu = one_in(maker, 4),
+                                 .sigmoid = !one_in(maker, 4)};
+    snprintf(name, sizeof name, "c%u", maker->names++);
+    uint32_t gate = keep(maker, r2_graph_global_pool(maker->graph, maker->values[from]));
+    gate = keep(maker, r2_graph_conv(maker->graph, maker->values[gate], &conv));
+    return keep(maker, r2_graph_gate(maker->graph, maker->values[from], maker->values[gate],
+                                     maker->values[other], one_in(maker, 2)));
+}
+
 static uint32_t add_sum(struct maker *maker, uint32_t a, uint32_t b)
 {
     if (one_in(maker, 2))
@@ -210,7 +229,7 @@ static uint32_t add_resize(struct maker *maker, uint32_t from)
 static void add_anything(struct maker *maker)
 {
     uint32_t from = pick(maker);
-    switch (random_below(maker, 14)) {
+    switch (random_below(maker, 15)) {
     case 0:
     case 1: add_block(maker); break;
     case 2:
@@ -226,6 +245,7 @@ static void add_anything(struct maker *maker)
     case 9: add_concat(maker); break;
     case 10:
     case 11: add_resize(maker, from); break;
+    case 12: add_gate(maker, from); break;
     default: add_conv(maker, from, 0, false, one_in(maker, 2)); break;
     }
 }
