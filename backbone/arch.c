@@ -5,16 +5,22 @@
 #include "base/memory.h"
 #include "base/text.h"
 
+/* clang-format off */
 #define VARIANT(name_, a, b, c, d, width_, scale_, groups_, ...)                                   \
-    {                                                                                              \
-        name_,                                                                                     \
-        {                                                                                          \
-            {a, b, c, d}, {64, 128, 256, 512}, width_, scale_, groups_, 64, __VA_ARGS__, 32,       \
-                R2_FIRST_HALF                                                                      \
-        }                                                                                          \
-    }
-#define V1 R2_STEM_7X7, R2_DOWNSAMPLE_CONV
-#define V1B R2_STEM_DEEP, R2_DOWNSAMPLE_AVG
+    {name_, {.layers = {a, b, c, d}, .planes = {64, 128, 256, 512}, .base_width = width_,          \
+             .scale = scale_, .groups = groups_, .stem_channels = 64, .output_stride = 32,         \
+             __VA_ARGS__}}
+#define V1 .stem = R2_STEM_7X7, .downsample = R2_DOWNSAMPLE_CONV
+#define V1B .stem = R2_STEM_DEEP, .downsample = R2_DOWNSAMPLE_AVG
+#define CIFAR(name_, width_, scale_, groups_, se_)                                                 \
+    {name_, {.layers = {3, 3, 3}, .planes = {64, 128, 256}, .base_width = width_,                  \
+             .scale = scale_, .groups = groups_, .stem_channels = 64, .output_stride = 32,         \
+             .stem = R2_STEM_3X3, .se = se_}}
+/* The blocks of DLA expand by 2, not by 4: its base width of 28 is 56 here. */
+#define DLA60(name_, width_, groups_)                                                              \
+    {name_, {.layers = {1, 2, 3, 1}, .planes = {32, 64, 128, 256}, .base_width = 2 * (width_),     \
+             .scale = 4, .groups = groups_, .stem_channels = 32, .output_stride = 32, .dla = true}}
+/* clang-format on */
 
 static const struct {
     const char *name;
@@ -39,11 +45,36 @@ static const struct {
     VARIANT("res2net101d", 3, 4, 23, 3, 26, 4, 1, V1B),
     VARIANT("res2net152_v1b_26w_4s", 3, 8, 36, 3, 26, 4, 1, V1B),
     VARIANT("res2net152_v1b", 3, 8, 36, 3, 26, 4, 1, V1B),
+    VARIANT("res2net50_26w_4s_se", 3, 4, 6, 3, 26, 4, 1, V1, .se = true),
+    VARIANT("res2net50_se", 3, 4, 6, 3, 26, 4, 1, V1, .se = true),
+    VARIANT("res2next50_4s_se", 3, 4, 6, 3, 4, 4, 8, V1, .se = true),
+    VARIANT("res2next50_se", 3, 4, 6, 3, 4, 4, 8, V1, .se = true),
+    CIFAR("res2next29_6cx24wx4s", 24, 4, 6, false),
+    CIFAR("res2next29_8cx25wx4s", 25, 4, 8, false),
+    CIFAR("res2next29_6cx24wx6s", 24, 6, 6, false),
+    CIFAR("res2next29_6cx24wx4s_se", 24, 4, 6, true),
+    CIFAR("res2next29_8cx25wx4s_se", 25, 4, 8, true),
+    CIFAR("res2next29_6cx24wx6s_se", 24, 6, 6, true),
+    DLA60("res2net_dla60", 28, 1),
+    DLA60("dla60_res2net", 28, 1),
+    DLA60("res2next_dla60", 4, 8),
+    DLA60("dla60_res2next", 4, 8),
 };
 
 uint32_t r2_arch_width(const struct r2_arch *arch, unsigned stage)
 {
     return (uint32_t)((uint64_t)arch->planes[stage] * arch->base_width / 64 * arch->groups);
+}
+
+unsigned r2_arch_stages(const struct r2_arch *arch)
+{
+    return arch->layers[R2_STAGES - 1] ? R2_STAGES : R2_STAGES - 1;
+}
+
+bool r2_arch_is_pyramid(const struct r2_arch *arch)
+{
+    return arch->output_stride == 32 && arch->stem != R2_STEM_3X3 &&
+           r2_arch_stages(arch) == R2_STAGES;
 }
 
 const char *r2_arch_name(size_t i)
@@ -72,14 +103,8 @@ enum r2_status r2_arch_find(const char *name, struct r2_arch *ret, struct r2_err
 }
 
 static const char *const precisions[] = {"f32", "bf16", "int8", NULL};
-static const char *const dialects[] = {"official", "mmdet", "auto", NULL};
-static const char *const stems[] = {"7x7", "deep", NULL};
+static const char *const stems[] = {"7x7", "deep", "3x3", NULL};
 static const char *const downsamples[] = {"conv", "avg", NULL};
-
-const char *r2_dialect_name(enum r2_dialect dialect)
-{
-    return dialects[dialect];
-}
 
 const char *r2_precision_name(enum r2_precision precision)
 {
@@ -97,18 +122,19 @@ static const struct r2_option options[] = {
      .help = "safetensors file or shards, in the model's directory"},
     {.name = "precision", FIELD(CHOICE, precision), .choices = precisions, .fallback = "f32",
      .help = "arithmetic of the trunk"},
-    {.name = "dialect", FIELD(CHOICE, dialect), .choices = dialects, .fallback = "auto",
-     .help = "graph behind the tensor names; auto: mmdet for its names, else official"},
-    {.name = "bn_eps", FIELD(FLOAT, bn_eps), .min = 1e-12, .max = 1, .fallback = "1e-5",
-     .help = "epsilon of the batch norms"},
+    {.name = "dialect", FIELD(CHOICE, dialect), .choices = r2_dialect_names,
+     .fallback = "auto",
+     .help = "what the code that trained the trunk computes; auto: by the tensor names"},
+    {.name = "bn_eps", FIELD(FLOAT, bn_eps), .flags = R2_OPTION_AUTO, .max = 1, .fallback = "auto",
+     .help = "epsilon of the batch norms; auto: 1e-5, but 0 in dialect maskrcnn"},
     {.name = "output_stride", FIELD(INT, output_stride), .min = 8, .max = 32, .fallback = "32",
      .help = "of the last stage, 32, 16 or 8: the later stages dilate instead of shrinking"},
     {.name = "first_dilation", FIELD(CHOICE, first_dilation), .choices = first_dilations,
      .fallback = "half", .help = "of the first block of such a stage"},
     {.name = "layers", FIELD(INTS, layers), .flags = R2_OPTION_OPTIONAL, .min = 1, .max = 64,
-     .min_count = R2_STAGES, .max_count = R2_STAGES, .help = "custom: blocks of each stage"},
+     .min_count = R2_STAGES - 1, .max_count = R2_STAGES, .help = "custom: blocks of each stage"},
     {.name = "planes", FIELD(INTS, planes), .flags = R2_OPTION_OPTIONAL, .min = 1, .max = 4096,
-     .min_count = R2_STAGES, .max_count = R2_STAGES,
+     .min_count = R2_STAGES - 1, .max_count = R2_STAGES,
      .help = "custom: a quarter of each stage's features"},
     {.name = "base_width", FIELD(INT, base_width), .min = 0, .max = 1024, .fallback = "0",
      .help = "custom: channels of a slice at 64 planes"},
@@ -122,24 +148,32 @@ static const struct r2_option options[] = {
      .help = "custom: shortcut where the stride is 2"},
     {.name = "stem_channels", FIELD(INT, stem_channels), .min = 0, .max = 1024, .fallback = "0",
      .help = "custom: channels after the stem; 0: 64"},
+    {.name = "se", FIELD(BOOL, se), .fallback = "false",
+     .help = "custom: squeeze and excitation at the end of each block"},
 };
 /* clang-format on */
 
 const struct r2_option_table r2_backbone_table = R2_OPTION_TABLE(options, "key");
 
 /* Keys that only `custom` has. */
-static const char *const custom_keys[] = {"layers", "planes", "base_width", "scale",
-                                          "groups", "stem",   "downsample", "stem_channels"};
+static const char *const custom_keys[] = {"layers",     "planes",        "base_width",
+                                          "scale",      "groups",        "stem",
+                                          "downsample", "stem_channels", "se"};
 
 static enum r2_status read_custom(struct r2_backbone_options *read, struct r2_error *err)
 {
     struct r2_arch *arch = &read->arch;
-    if (read->layers.count != R2_STAGES)
-        return r2_fail(err, R2_INVALID, "arch custom needs layers, a list of %d", R2_STAGES);
+    const size_t stages = read->layers.count;
+    if (!stages)
+        return r2_fail(err, R2_INVALID, "arch custom needs layers, a list of %d or %d",
+                       R2_STAGES - 1, R2_STAGES);
+    if (read->planes.count && read->planes.count != stages)
+        return r2_fail(err, R2_INVALID, "planes has %zu items, layers has %zu", read->planes.count,
+                       stages);
     if (read->base_width < 1) return r2_fail(err, R2_INVALID, "arch custom needs base_width");
     if (read->scale < 2)
         return r2_fail(err, R2_INVALID, "scale is %d, arch custom needs 2..16", (int)read->scale);
-    for (size_t i = 0; i < R2_STAGES; i++) {
+    for (size_t i = 0; i < stages; i++) {
         arch->layers[i] = (uint32_t)read->layers.items[i];
         arch->planes[i] = read->planes.count ? (uint32_t)read->planes.items[i] : 64u << i;
     }
@@ -149,7 +183,8 @@ static enum r2_status read_custom(struct r2_backbone_options *read, struct r2_er
     arch->stem_channels = read->stem_channels ? (uint32_t)read->stem_channels : 64;
     arch->stem = (enum r2_stem)read->stem;
     arch->downsample = (enum r2_downsample)read->downsample;
-    for (unsigned i = 0; i < R2_STAGES; i++) {
+    arch->se = read->se;
+    for (unsigned i = 0; i < stages; i++) {
         uint32_t width = r2_arch_width(arch, i);
         if (!width || width > 8192)
             return r2_fail(err, R2_INVALID,
@@ -177,6 +212,9 @@ static enum r2_status read_dilation(struct r2_backbone_options *read, struct r2_
     const int64_t stride = read->output_stride;
     if (stride != 8 && stride != 16 && stride != 32)
         return r2_fail(err, R2_INVALID, "output_stride is %d, must be 8, 16 or 32", (int)stride);
+    if (stride != 32 && (read->arch.dla || read->arch.stem == R2_STEM_3X3))
+        return r2_fail(err, R2_INVALID, "output_stride is %d, arch '%s' cannot dilate its stages",
+                       (int)stride, read->arch_name);
     read->arch.output_stride = (uint32_t)stride;
     read->arch.first_dilation = (enum r2_first_dilation)read->first_dilation;
     return R2_OK;

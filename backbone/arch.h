@@ -7,14 +7,16 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "backbone/dialect.h"
 #include "base/error.h"
 #include "config/options.h"
 
 enum { R2_STAGES = 4, R2_EXPANSION = 4 };
 
 enum r2_stem {
-    R2_STEM_7X7, /* one 7x7 convolution: "v1" */
-    R2_STEM_DEEP /* three 3x3 convolutions: "v1b", timm's "d" */
+    R2_STEM_7X7,  /* one 7x7 convolution: "v1" */
+    R2_STEM_DEEP, /* three 3x3 convolutions: "v1b", timm's "d" */
+    R2_STEM_3X3   /* one 3x3 convolution of stride 1 and no pool, for pictures of 32 x 32 */
 };
 
 enum r2_downsample {
@@ -28,18 +30,11 @@ enum r2_first_dilation {
     R2_FIRST_FULL  /* the stage's: mmdetection's Res2Net */
 };
 
-/* Graphs that hide behind the same tensor names: nothing in the tensors tells them apart. */
-enum r2_dialect {
-    R2_DIALECT_OFFICIAL, /* also timm, mmpretrain: the last slice of every stage's first block is
-                            pooled */
-    R2_DIALECT_MMDET,    /* mmdetection: passed through where the stride is 1 */
-};
-
 /* Arithmetic that a model may ask for. */
 enum r2_precision { R2_PRECISION_F32, R2_PRECISION_BF16, R2_PRECISION_INT8 };
 
 struct r2_arch {
-    uint32_t layers[R2_STAGES]; /* blocks of each stage */
+    uint32_t layers[R2_STAGES]; /* blocks of each stage; the last may have none */
     uint32_t planes[R2_STAGES]; /* a stage's features are planes * R2_EXPANSION */
     uint32_t base_width;        /* channels of a slice, for 64 planes and one group */
     uint32_t scale;             /* slices */
@@ -50,7 +45,15 @@ struct r2_arch {
     uint32_t
         output_stride; /* 32, 16 or 8: the later stages keep the size and dilate; 0 is read as 32 */
     enum r2_first_dilation first_dilation;
+    bool se;  /* squeeze and excitation at the end of each block */
+    bool dla; /* Deep Layer Aggregation: stages are trees, layers their depths */
 };
+
+/* 4, or 3 where the last one has no blocks. */
+unsigned r2_arch_stages(const struct r2_arch *arch);
+
+/* Whether the stages have strides 4, 8, 16 and 32. */
+bool r2_arch_is_pyramid(const struct r2_arch *arch);
 
 /* Channels of one slice in a stage. */
 uint32_t r2_arch_width(const struct r2_arch *arch, unsigned stage);
@@ -66,8 +69,8 @@ struct r2_backbone_options {
     char *arch_name;
     struct r2_texts weights;
     int precision; /* enum r2_precision, as asked for */
-    int dialect;   /* enum r2_dialect, or R2_DIALECT_AUTO: by the tensors' names */
-    double bn_eps;
+    int dialect;   /* enum r2_dialect, as asked for */
+    double bn_eps; /* R2_AUTO: as the dialect has it */
     struct r2_arch arch;
     /* of custom, as read; empty for published variants */
     struct r2_ints layers, planes;
@@ -76,9 +79,8 @@ struct r2_backbone_options {
     int64_t output_stride;
     int first_dilation;
     int stem, downsample;
+    bool se;
 };
-
-enum { R2_DIALECT_AUTO = 2 };
 
 extern const struct r2_option_table r2_backbone_table;
 
@@ -86,7 +88,6 @@ extern const struct r2_option_table r2_backbone_table;
 enum r2_status r2_backbone_options_read(json_t *object, struct r2_backbone_options *ret,
                                         struct r2_error *err);
 
-const char *r2_dialect_name(enum r2_dialect dialect);
 const char *r2_precision_name(enum r2_precision precision);
 
 #endif

@@ -10,14 +10,16 @@
 
 /* Where heads read the trunk. */
 struct r2_taps {
-    r2_value stem; /* stride 2, before the max pool */
-    r2_value
-        stage[R2_STAGES]; /* c2, c3, c4, c5: strides 4, 8, 16, 32, or less by the output stride;
-                             planes * R2_EXPANSION channels */
-    r2_value pooled;      /* mean of c5 over all positions */
+    r2_value stem; /* stride 2 (stem 3x3: 1), before the max pool */
+    r2_value stage
+        [R2_STAGES]; /* c2, c3, c4, c5: strides 4, 8, 16, 32, or less by the output stride (stem
+                             3x3: 1, 2, 4, 8); planes * R2_EXPANSION channels; 0 for a stage that the
+                             arch does not have */
+    r2_value last;   /* of the stages */
+    r2_value pooled; /* its mean over all positions */
 };
 
-/* Adds the trunk to a graph that has nothing yet: an input of 3 channels, the stem, four stages. */
+/* Adds the trunk to a graph that has nothing yet: an input of 3 channels, the stem, the stages. */
 void r2_res2net_build(struct r2_graph *graph, const struct r2_arch *arch, enum r2_dialect dialect,
                       struct r2_taps *ret);
 

@@ -121,42 +121,79 @@ void r2_naming_find_classifier(const struct r2_weights *weights, struct r2_namin
     snprintf(naming->classifier, sizeof naming->classifier, "fc");
 }
 
-enum r2_status r2_naming_detect(const struct r2_weights *weights, struct r2_naming *ret,
-                                struct r2_error *err)
+/* The family whose anchor the name ends in, R2_FAMILIES when there is none. */
+static enum r2_family find_anchor(const char *name, const char **ret_end)
 {
-    static const char anchor[] = "layer1.0.conv1.weight";
-    struct r2_naming naming = {0};
-    const char *first = NULL;
-    char name[R2_NAME_SIZE];
-    for (size_t f = 0; f < weights->count; f++) {
-        for (size_t i = 0; i < weights->files[f]->count; i++) {
-            const char *candidate = weights->files[f]->entries[i].name;
-            const char *end = find_end(candidate, anchor);
-            if (!end || (end != candidate && end[-1] != '.')) continue;
-            if (first)
-                return r2_fail(err, R2_INVALID, "%s: has two trunks, '%.128s' and '%.128s'",
-                               weights->files[f]->path, first, candidate);
-            first = candidate;
-            if ((size_t)(end - candidate) >= sizeof naming.prefix)
-                return r2_fail(err, R2_INVALID, "%s: the prefix of '%.128s' is over %zu bytes",
-                               weights->files[f]->path, candidate, sizeof naming.prefix - 1);
-            memcpy(naming.prefix, candidate, (size_t)(end - candidate));
+    unsigned family = 0;
+    for (; family < R2_FAMILIES; family++) {
+        const char *end = find_end(name, r2_family_anchor((enum r2_family)family));
+        if (end && (end == name || end[-1] == '.')) {
+            *ret_end = end;
+            break;
         }
     }
-    if (!first)
-        return r2_fail(err, R2_NOT_FOUND, "%s: no tensor's name ends in '%s': not a Res2Net trunk",
-                       weights->count ? weights->files[0]->path : "no file", anchor);
-    snprintf(name, sizeof name, "%sstem.0.weight", naming.prefix);
-    naming.stem_sequence = r2_weights_find(weights, name) != NULL;
-    r2_naming_find_classifier(weights, &naming);
-    *ret = naming;
+    return (enum r2_family)family;
+}
+
+/* Fills prefix, family and anchor from the one trunk that the weights have. */
+static enum r2_status find_trunk(const struct r2_weights *weights, struct r2_naming *naming,
+                                 struct r2_error *err)
+{
+    naming->family = R2_FAMILIES;
+    for (size_t f = 0; f < weights->count; f++) {
+        for (size_t i = 0; i < weights->files[f]->count; i++) {
+            const char *name = weights->files[f]->entries[i].name, *end = NULL;
+            const enum r2_family family = find_anchor(name, &end);
+            if (family == R2_FAMILIES) continue;
+            if (naming->family != R2_FAMILIES)
+                return r2_fail(err, R2_INVALID, "%s: has two trunks, '%.128s' and '%.128s'",
+                               weights->files[f]->path, naming->anchor, name);
+            if ((size_t)(end - name) >= sizeof naming->prefix)
+                return r2_fail(err, R2_INVALID, "%s: the prefix of '%.128s' is over %zu bytes",
+                               weights->files[f]->path, name, sizeof naming->prefix - 1);
+            naming->family = family;
+            memcpy(naming->prefix, name, (size_t)(end - name));
+            snprintf(naming->anchor, sizeof naming->anchor, "%s", name);
+        }
+    }
+    if (naming->family != R2_FAMILIES) return R2_OK;
+    return r2_fail(err, R2_NOT_FOUND, "%s: no tensor's name ends in '%s': not a Res2Net trunk",
+                   weights->count ? weights->files[0]->path : "no file",
+                   r2_family_anchor(R2_FAMILY_OFFICIAL));
+}
+
+/* Among the families of one anchor, that whose stem the weights have. */
+static enum r2_status choose_family(const struct r2_weights *weights, struct r2_naming *naming,
+                                    struct r2_error *err)
+{
+    const char *anchor = r2_family_anchor(naming->family);
+    char name[R2_NAME_SIZE], found[R2_NAME_SIZE] = "";
+    for (unsigned i = naming->family; i < R2_FAMILIES; i++) {
+        const char *probe = r2_family_probe((enum r2_family)i);
+        if (!*probe || strcmp(r2_family_anchor((enum r2_family)i), anchor) != 0) continue;
+        snprintf(name, sizeof name, "%s%s", naming->prefix, probe);
+        if (!r2_weights_find(weights, name)) continue;
+        if (*found)
+            return r2_fail(err, R2_INVALID,
+                           "%s: '%.128s' and '%.128s' are names of two code bases: which trunk is "
+                           "meant is ambiguous",
+                           weights->files[0]->path, found, name);
+        memcpy(found, name, sizeof found);
+        if (i != R2_FAMILY_OFFICIAL) memcpy(naming->anchor, name, sizeof naming->anchor);
+        naming->family = (enum r2_family)i;
+    }
     return R2_OK;
 }
 
-static bool is_trunk(const char *official)
+enum r2_status r2_naming_detect(const struct r2_weights *weights, struct r2_naming *ret,
+                                struct r2_error *err)
 {
-    return starts_with(official, "conv1.") || starts_with(official, "bn1.") ||
-           starts_with(official, "layer");
+    struct r2_naming naming = {0};
+    R2_TRY(find_trunk(weights, &naming, err));
+    R2_TRY(choose_family(weights, &naming, err));
+    r2_naming_find_classifier(weights, &naming);
+    *ret = naming;
+    return R2_OK;
 }
 
 /* Bytes of the trunk's prefix that its neighbours have too: "module." of "module.backbone." */
@@ -169,23 +206,21 @@ static size_t shared_prefix(const char *prefix)
 enum r2_status r2_naming_apply(const struct r2_naming *naming, const char *official, char *ret,
                                struct r2_error *err)
 {
-    const char *prefix = naming->prefix, *middle = "", *rest = official;
-    size_t prefix_size = is_trunk(official) ? strlen(prefix) : shared_prefix(prefix);
-    if (starts_with(official, "fc.")) {
-        prefix = naming->classifier;
-        prefix_size = strlen(prefix);
-        rest = official + 2;
-    } else if (naming->stem_sequence && starts_with(official, "conv1.")) {
-        middle = "stem.";
-        rest = official + 6;
-    } else if (naming->stem_sequence && starts_with(official, "bn1.")) {
-        middle = "stem.7.";
-        rest = official + 4;
+    const bool trunk = r2_family_is_trunk(official);
+    R2_CLEANUP(r2_text_finish) struct r2_text name = {0};
+    if (trunk) {
+        r2_text_add(&name, "%s", naming->prefix);
+        r2_family_rename(naming->family, official, &name);
+    } else if (starts_with(official, "fc.")) {
+        r2_text_add(&name, "%s%s", naming->classifier, official + 2);
+    } else {
+        r2_text_add(&name, "%.*s%s", (int)shared_prefix(naming->prefix), naming->prefix, official);
     }
-    int size = snprintf(ret, R2_NAME_SIZE, "%.*s%s%s", (int)prefix_size, prefix, middle, rest);
-    if (size < 0 || size >= R2_NAME_SIZE)
-        return r2_fail(err, R2_INVALID, "tensor name '%.64s...' is over %d bytes", ret,
-                       R2_NAME_SIZE - 1);
+    if (name.failed) return r2_fail(err, R2_NO_MEMORY, "no memory for a tensor's name");
+    if (name.size >= R2_NAME_SIZE)
+        return r2_fail(err, R2_INVALID, "tensor name '%.64s...' is over %d bytes",
+                       r2_text_view(&name), R2_NAME_SIZE - 1);
+    memcpy(ret, r2_text_view(&name), name.size + 1);
     return R2_OK;
 }
 
@@ -201,6 +236,20 @@ static bool is_ignorable(const char *name)
 {
     return find_end(name, ".num_batches_tracked") || starts_with(name, "auxiliary_head.") ||
            starts_with(name, "aux_classifier.");
+}
+
+/* Projections that the official code of DLA makes and never uses. */
+static bool is_dead(const char *name, const struct r2_naming *const *namings, size_t count)
+{
+    static const char *const dead[] = {"level3.project.", "level4.project.",
+                                       "level4.tree1.project."};
+    for (size_t i = 0; i < count; i++) {
+        const size_t prefix = strlen(namings[i]->prefix);
+        if (namings[i]->family != R2_FAMILY_DLA || !starts_with(name, namings[i]->prefix)) continue;
+        for (size_t k = 0; k < R2_COUNT(dead); k++)
+            if (starts_with(name + prefix, dead[k])) return true;
+    }
+    return false;
 }
 
 enum r2_status r2_weight_files_open(struct r2_weight_files *files, const char *path,
@@ -261,6 +310,7 @@ enum r2_status r2_weight_files_check_taken(const struct r2_weight_files *files,
         for (size_t i = 0; i < file->count; i++) {
             const struct r2_tensor_entry *entry = &file->entries[i];
             if (entry->taken || is_ignorable(entry->name)) continue;
+            if (is_dead(entry->name, namings, naming_count)) continue;
             if (is_unused_classifier(file, entry, namings, naming_count)) continue;
             if (!path) path = file->path;
             if (count++ < NAMES_SHOWN)

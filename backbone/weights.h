@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "backbone/family.h"
 #include "backbone/safetensors.h"
 #include "base/error.h"
 
@@ -39,18 +40,20 @@ enum r2_status r2_weights_take(const struct r2_weights *weights, const char *nam
 /*
  * How a checkpoint names what the official code calls "layer1.0.conv1", "conv1.0", "bn1", "fc".
  *
- * Understood: official and timm (no prefix), mmpretrain ("backbone.", "head.fc."), mmdetection
- * ("backbone.", deep stem "stem.0" .. "stem.7"), segmentation_models.pytorch ("encoder.model."),
- * and any other prefix ("module.") that all of the trunk shares.
+ * Understood: the families of family.h under any prefix that all of the trunk shares: none (official
+ * code, timm), "backbone." (mmpretrain, mmdetection), "encoder.model." (segmentation_models.pytorch),
+ * "backbone.body." (maskrcnn-benchmark), "backbone.bottom_up." (detectron2), "module."; the
+ * classifier as "fc." or "head.fc.".
  */
 struct r2_naming {
     char prefix[R2_NAME_SIZE / 2];     /* of the trunk: "" or "backbone." ... */
     char classifier[R2_NAME_SIZE / 2]; /* "fc" or "head.fc" ... */
-    bool stem_sequence;                /* the deep stem and its norm are stem.0 .. stem.7 */
+    enum r2_family family;
+    char anchor[R2_NAME_SIZE]; /* the tensor that told which */
 };
 
-/* R2_NOT_FOUND when no tensor's name ends in layer1.0.conv1.weight, R2_INVALID when two trunks have
- * one. */
+/* R2_NOT_FOUND when no tensor's name ends in the anchor of a family, R2_INVALID when two trunks have
+   one, or the names are of two code bases. */
 enum r2_status r2_naming_detect(const struct r2_weights *weights, struct r2_naming *ret,
                                 struct r2_error *err);
 
@@ -77,8 +80,9 @@ enum r2_status r2_weight_files_open(struct r2_weight_files *files, const char *p
                                     struct r2_weights *weights, struct r2_error *err);
 void r2_weight_files_close(struct r2_weight_files *files);
 
-/* R2_INVALID naming the tensors that nobody took, save num_batches_tracked, auxiliary heads, and
-   the classifier of a file from which no classifier is read. namings [count]: of the trunks. */
+/* R2_INVALID naming the tensors that nobody took, save num_batches_tracked, auxiliary heads, the
+   projections of DLA that no output depends on, and the classifier of a file from which no classifier
+   is read. namings [count]: of the trunks. */
 enum r2_status r2_weight_files_check_taken(const struct r2_weight_files *files,
                                            const struct r2_naming *const *namings, size_t count,
                                            struct r2_error *err);

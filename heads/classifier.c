@@ -11,7 +11,8 @@ struct classifier {
     int64_t top_k;
     uint32_t classes;
     struct r2_labels labels;
-    const struct r2_tensor_entry *weight; /* [classes, features]; borrowed from the model */
+    const struct r2_tensor_entry *weight; /* [classes, features] or [classes, features, 1, 1];
+                                             borrowed from the model */
 };
 
 struct classifier_params {
@@ -63,10 +64,14 @@ static void classifier_build(const void *self, struct r2_graph *graph, const str
                              const char *prefix)
 {
     const struct classifier *classifier = self;
-    r2_value logits = r2_graph_linear(
-        graph, taps->pooled, &(struct r2_linear){.name = "fc", .out = classifier->classes});
+    const struct r2_linear linear = {.name = "fc", .out = classifier->classes};
+    const struct r2_conv conv = {
+        .name = "fc", .out = classifier->classes, .kernel = 1, .stride = 1};
+    const bool is_conv = classifier->weight->rank == 4; /* DLA's */
+    r2_value logits = is_conv ? r2_graph_conv(graph, taps->pooled, &conv)
+                              : r2_graph_linear(graph, taps->pooled, &linear);
     r2_head_add_output(graph, prefix, "logits", logits);
-    r2_head_add_output(graph, prefix, "features", taps->stage[R2_STAGES - 1]);
+    r2_head_add_output(graph, prefix, "features", taps->last);
 }
 
 /* Adds the activation map of the best class. */

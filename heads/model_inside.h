@@ -20,6 +20,7 @@ struct r2_trunk {
         *object; /* what model.json says of it; borrowed from there, or from the head's options */
     struct r2_backbone_options options;
     enum r2_dialect dialect;
+    char evidence[R2_EVIDENCE_SIZE]; /* of the dialect */
     struct r2_weights weights;
     struct r2_naming naming;
     struct r2_params *params; /* of it, its heads and their networks over regions */

@@ -34,9 +34,14 @@ static enum r2_status load(struct r2_model *model, struct r2_trunk *trunk, struc
     note_precision(model, trunk);
     R2_TRY(r2_model_open_weights(model, &trunk->options.weights, &trunk->weights, err));
     R2_TRY(r2_naming_detect(&trunk->weights, &trunk->naming, err));
-    trunk->dialect = (enum r2_dialect)trunk->options.dialect;
-    if (trunk->options.dialect == R2_DIALECT_AUTO)
-        trunk->dialect = trunk->naming.stem_sequence ? R2_DIALECT_MMDET : R2_DIALECT_OFFICIAL;
+    if (trunk->options.arch.dla != (trunk->naming.family == R2_FAMILY_DLA))
+        return r2_fail(err, R2_INVALID, "arch '%s' is %s DLA, the trunk in %s is %s ('%s')",
+                       trunk->options.arch_name, trunk->options.arch.dla ? "a" : "no",
+                       trunk->options.weights.items[0], trunk->options.arch.dla ? "none" : "one",
+                       trunk->naming.anchor);
+    if (r2_dialect_choose((enum r2_dialect)trunk->options.dialect, &trunk->naming, &trunk->dialect,
+                          trunk->evidence, err) != R2_OK)
+        return r2_fail_in(err, "model.json: backbone");
     return R2_OK;
 }
 
@@ -88,7 +93,7 @@ static enum r2_status check_params(const struct r2_model *model, uint32_t trunk,
 enum r2_status r2_trunk_bind(struct r2_model *model, uint32_t index, struct r2_error *err)
 {
     struct r2_trunk *trunk = &model->trunks[index];
-    const double eps = trunk->options.bn_eps;
+    const double eps = r2_dialect_norm_eps(trunk->dialect, trunk->options.bn_eps);
     struct r2_source sources[1 + R2_MODEL_MAX_HEADS] = {{&trunk->weights, &trunk->naming, eps}};
     for (size_t i = 0; i < model->head_count; i++)
         sources[1 + i] = (struct r2_source){&model->heads[i].weights, &model->heads[i].naming, eps};

@@ -1,10 +1,12 @@
 """Write the goldens of the trunk: what PyTorch computes from the test weights, for the C engine to agree with.
 
-One safetensors file per network in ``tests/golden/trunk``. For SIZE in ``224x224`` and ``225x331`` (height x width) and
-TAP in ``stem c2 c3 c4 c5``:
+One safetensors file per network in ``tests/golden/trunk``. timm computes where it has the network or its pieces and the
+network is none of the older ones; else ``res2net.py``, which ``test_res2net.py`` holds against timm. For two SIZEs
+(``224x224`` and ``225x331``, height x width; DLA takes multiples of 32 only, CIFAR's networks small ones) and TAP in
+``stem c2 c3 c4 c5``:
 
-* ``SIZE/TAP/values``: the elements at the flat NCHW positions ``(k * 2654435761) mod numel``, k = 0..4095
-  (all elements in order where there are at most 4096);
+* ``SIZE/TAP/values``: the elements at the flat NCHW positions ``(k * 2654435761) mod numel``, k = 0..4095, of the newer
+  networks k = 0..511 (all elements in order where there are at most so many);
 * ``SIZE/TAP/sums``: the sum of each channel; ``SIZE/TAP/absmax``: the largest absolute value (1 element);
 * ``SIZE/TAP/shape`` is in the metadata; ``SIZE/pooled`` and ``SIZE/logits`` are whole.
 
@@ -27,10 +29,14 @@ from safetensors.torch import save_file
 
 import res2net
 import testweights
+import trunks
 
 SIZES = ((224, 224), (225, 331))
+DLA_SIZES = ((224, 224), (96, 160))
+SMALL_SIZES = ((32, 32), (33, 47))
 TAPS = ("stem", "c2", "c3", "c4", "c5")
-POSITIONS = 4096
+POSITIONS, FEW_POSITIONS = 4096, 512
+DIALECTS = {"A": "official", "B": "mmdet", "C": "dla", "D": "paddle", "E": "maskrcnn", "F": "detectron2"}
 GROUPS = dict(layers=(1, 2, 2, 1), base_width=16, scale=3, groups=2, stem="deep", downsample="conv",
               stem_channels=24, planes=(32, 48, 64, 96))
 
@@ -38,25 +44,37 @@ GROUPS = dict(layers=(1, 2, 2, 1), base_width=16, scale=3, groups=2, stem="deep"
 def networks() -> dict[str, dict]:
     """File name -> constructor options."""
     found = {name: res2net.options(name) for name in res2net.names()}
+    found |= {name: {"dialect": "C"} for name in ("res2net_dla60", "res2next_dla60")}
     found["custom-demo"] = {**res2net.options("demo"), "num_classes": 101}
     found["custom-groups"] = {**GROUPS, "num_classes": 10}
     found["custom-stride8"] = {**GROUPS, "num_classes": 10, "downsample": "avg", "dialect": "B", "output_stride": 8}
     found["custom-stride16"] = {**GROUPS, "num_classes": 10, "output_stride": 16, "first_dilation": "full"}
     found["custom-stride16-avg"] = {**GROUPS, "num_classes": 10, "downsample": "avg", "output_stride": 16}
+    for dialect, downsample in (("D", "conv"), ("E", "conv"), ("F", "avg")):
+        found[f"custom-dialect{dialect}"] = {**GROUPS, "num_classes": 10, "downsample": downsample, "dialect": dialect}
     found["res2net50_26w_4s-dialectB"] = {**res2net.options("res2net50_26w_4s"), "dialect": "B"}
     return found
 
 
-def positions(numel: int) -> np.ndarray:
+def is_newer(name: str) -> bool:
+    return name.endswith("_se") or "29" in name or "dla" in name or name[-1] in "DEF"
+
+
+def sizes(name: str) -> tuple[tuple[int, int], ...]:
+    """The picture sizes of a network's golden."""
+    return SMALL_SIZES if "29" in name else DLA_SIZES if "dla" in name else SIZES
+
+
+def positions(numel: int, count: int) -> np.ndarray:
     """The flat positions that a golden keeps of a tensor."""
-    if numel <= POSITIONS:
+    if numel <= count:
         return np.arange(numel)
-    return (np.arange(POSITIONS, dtype=np.uint64) * np.uint64(2654435761) % np.uint64(numel)).astype(np.int64)
+    return (np.arange(count, dtype=np.uint64) * np.uint64(2654435761) % np.uint64(numel)).astype(np.int64)
 
 
-def classifier_scale(model: res2net.Res2Net, picture: torch.Tensor) -> float:
+def classifier_scale(model: torch.nn.Module, picture: torch.Tensor) -> float:
     """The f32 factor of ``fc.weight`` that gives the picture's logits a standard deviation of 2."""
-    taps = model.taps(picture)
+    taps = trunks.taps(model, picture)
     bias = model.fc.bias.double()
     free = (taps.logits[0].double() - bias)
     free, bias = free - free.mean(), bias - bias.mean()
@@ -64,32 +82,36 @@ def classifier_scale(model: res2net.Res2Net, picture: torch.Tensor) -> float:
     return float(np.float32((-b + math.sqrt(b * b - 4 * a * c)) / (2 * a)))
 
 
-def build(name: str, options: dict) -> tuple[res2net.Res2Net, float]:
+def build(name: str, options: dict) -> tuple[torch.nn.Module, float]:
     """The f32 network with its test weights, the classifier scaled; and the scale."""
-    model = res2net.Res2Net(**options).eval()
+    by_timm = is_newer(name) and trunks.has_timm(name)
+    model = (trunks.timm_network(name) if by_timm else res2net.Res2Net(**options)).eval()
     testweights.fill(model)
-    scale = classifier_scale(model.double(), testweights.picture(*SIZES[0]).double())
+    scale = classifier_scale(model.double(), testweights.picture(*sizes(name)[0]).double())
     model = model.float()
     model.fc.weight.data *= scale
     return model, scale
 
 
-def golden(model: res2net.Res2Net) -> tuple[dict[str, torch.Tensor], dict[str, list[int]], float]:
+def golden(name: str, model: torch.nn.Module) -> tuple[dict[str, torch.Tensor], dict[str, list[int]], float]:
     """(tensors, tap shapes, error of the f32 run)."""
     tensors, shapes, error = {}, {}, 0.0
-    for h, w in SIZES:
+    count = FEW_POSITIONS if is_newer(name) else POSITIONS
+    for h, w in sizes(name):
         picture = testweights.picture(h, w)
-        single = model.taps(picture)
-        exact = model.double().taps(picture.double())
+        single = trunks.taps(model, picture)
+        exact = trunks.taps(model.double(), picture.double())
         model.float()
         for name, value, rough in zip(exact._fields, exact, single):
+            if value is None:
+                continue
             error = max(error, ((rough - value).abs().max() / value.abs().max()).item())
             key = f"{h}x{w}/{name}"
             shapes[key] = list(value.shape)
             if name not in TAPS:
                 tensors[key] = value[0].float().contiguous()
                 continue
-            tensors[f"{key}/values"] = value.reshape(-1)[torch.from_numpy(positions(value.numel()))].float()
+            tensors[f"{key}/values"] = value.reshape(-1)[torch.from_numpy(positions(value.numel(), count))].float()
             tensors[f"{key}/sums"] = value.sum((0, 2, 3)).float()
             tensors[f"{key}/absmax"] = value.abs().max().reshape(1).float()
     return tensors, shapes, error
@@ -107,7 +129,7 @@ def main() -> None:
         options = found[name]
         with torch.no_grad():
             model, scale = build(name, options)
-            tensors, shapes, error = golden(model)
+            tensors, shapes, error = golden(name, model)
         dialect = options.get("dialect", "A")
         backbone = {k: list(v) if isinstance(v, tuple) else v for k, v in options.items()
                     if k not in ("num_classes", "dialect")}
@@ -116,12 +138,12 @@ def main() -> None:
             backbone = {}
         save_file(tensors, args.out / f"{name}.safetensors", metadata={
             "command": f"python training/make_goldens.py {name}", "arch": arch, "backbone": json.dumps(backbone),
-            "dialect": {"A": "official", "B": "mmdet"}[dialect], "num_classes": str(options.get("num_classes", 1000)),
+            "dialect": DIALECTS[dialect], "num_classes": str(options.get("num_classes", 1000)),
             "classifier_scale": repr(scale), "shapes": json.dumps(shapes), "f32_error": f"{error:.2e}",
             "torch": torch.__version__})
         (args.out / f"{name}.safetensors").chmod(0o644)  # safetensors makes it private
         print(f"{name}: scale {scale:.6f}, f32 error {error:.1e}, logits std "
-              f"{tensors['224x224/logits'].std():.3f}", flush=True)
+              f"{tensors['{}x{}/logits'.format(*sizes(name)[0])].std():.3f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -6,11 +6,11 @@ from __future__ import annotations
 
 import sys
 
-import timm
 import torch
 
 import res2net
 import testweights
+import trunks
 
 # name -> parameters in millions, keys with and without num_batches_tracked, timm's name
 EXPECTED = {
@@ -24,6 +24,15 @@ EXPECTED = {
     "res2net50_v1b_26w_4s": (25.718, 524, 437, "res2net50d"),
     "res2net101_v1b_26w_4s": (45.226, 1034, 862, "res2net101d"),
     "res2net152_v1b_26w_4s": (61.294, 1544, 1287, None),
+    # not in the sheet: with SE by timm's block and module; the paper's CIFAR networks
+    "res2net50_26w_4s_se": (28.230, 576, 491, "res2net50_26w_4s_se"),
+    "res2next50_4s_se": (27.202, 576, 491, "res2next50_4s_se"),
+    "res2next29_6cx24wx4s": (23.706, 296, 247, None),
+    "res2next29_8cx25wx4s": (32.957, 296, 247, None),
+    "res2next29_6cx24wx6s": (36.146, 404, 337, None),
+    "res2next29_6cx24wx4s_se": (24.228, 332, 283, None),
+    "res2next29_8cx25wx4s_se": (33.479, 332, 283, None),
+    "res2next29_6cx24wx6s_se": (36.668, 440, 373, None),
 }
 SIZES = ((64, 64), (97, 131))
 
@@ -44,7 +53,7 @@ def main() -> int:
         good = found == EXPECTED[name][:3]
         worst = None
         if other_name := EXPECTED[name][3]:
-            other = timm.create_model(other_name, pretrained=False).eval()
+            other = trunks.timm_network(other_name).eval()
             other.load_state_dict(state, strict=True)
             worst = 0.0
             with torch.no_grad():

@@ -46,61 +46,21 @@ Test(arch, published)
         const char *name;
         struct r2_arch arch;
     } variants[] = {
-        {"res2net50_48w_2s",
-         {{3, 4, 6, 3},
-          {64, 128, 256, 512},
-          48,
-          2,
-          1,
-          64,
-          R2_STEM_7X7,
-          R2_DOWNSAMPLE_CONV,
-          32,
-          R2_FIRST_HALF}},
-        {"res2net50_14w_8s",
-         {{3, 4, 6, 3},
-          {64, 128, 256, 512},
-          14,
-          8,
-          1,
-          64,
-          R2_STEM_7X7,
-          R2_DOWNSAMPLE_CONV,
-          32,
-          R2_FIRST_HALF}},
-        {"res2net101_26w_4s",
-         {{3, 4, 23, 3},
-          {64, 128, 256, 512},
-          26,
-          4,
-          1,
-          64,
-          R2_STEM_7X7,
-          R2_DOWNSAMPLE_CONV,
-          32,
-          R2_FIRST_HALF}},
-        {"res2next50",
-         {{3, 4, 6, 3},
-          {64, 128, 256, 512},
-          4,
-          4,
-          8,
-          64,
-          R2_STEM_7X7,
-          R2_DOWNSAMPLE_CONV,
-          32,
-          R2_FIRST_HALF}},
-        {"res2net152_v1b_26w_4s",
-         {{3, 8, 36, 3},
-          {64, 128, 256, 512},
-          26,
-          4,
-          1,
-          64,
-          R2_STEM_DEEP,
-          R2_DOWNSAMPLE_AVG,
-          32,
-          R2_FIRST_HALF}},
+#define ARCH(name_, third, width, scale_, groups_, ...)                                            \
+    {                                                                                              \
+        name_,                                                                                     \
+        {                                                                                          \
+            .layers = {3, 4, third, 3}, .planes = {64, 128, 256, 512}, .base_width = width,        \
+            .scale = scale_, .groups = groups_, .stem_channels = 64, .output_stride = 32,          \
+            __VA_ARGS__                                                                            \
+        }                                                                                          \
+    }
+        ARCH("res2net50_48w_2s", 6, 48, 2, 1, .se = false),
+        ARCH("res2net50_14w_8s", 6, 14, 8, 1, .se = false),
+        ARCH("res2net101_26w_4s", 23, 26, 4, 1, .se = false),
+        ARCH("res2next50", 6, 4, 4, 8, .se = false),
+        ARCH("res2net50d", 6, 26, 4, 1, .stem = R2_STEM_DEEP, .downsample = R2_DOWNSAMPLE_AVG),
+        ARCH("res2net50_26w_4s_se", 6, 26, 4, 1, .se = true),
     };
     struct r2_error err = {0};
     struct r2_arch arch;
@@ -123,6 +83,10 @@ Test(arch, other_names)
         {"res2net50_v1b", "res2net50_v1b_26w_4s", "res2net50d"},
         {"res2net101_v1b", "res2net101_v1b_26w_4s", "res2net101d"},
         {"res2net152_v1b", "res2net152_v1b_26w_4s", NULL},
+        {"res2net_dla60", "dla60_res2net", NULL},
+        {"res2next_dla60", "dla60_res2next", NULL},
+        {"res2net50_se", "res2net50_26w_4s_se", NULL},
+        {"res2next50_se", "res2next50_4s_se", NULL},
     };
     struct r2_error err = {0};
     for (size_t i = 0; i < R2_COUNT(same); i++) {
@@ -154,10 +118,11 @@ Test(arch, widths)
     static const struct {
         const char *name;
         uint32_t widths[R2_STAGES];
-    } cases[] = {{"res2net50", {26, 52, 104, 208}},
-                 {"res2net50_14w_8s", {14, 28, 56, 112}},
-                 {"res2net50_48w_2s", {48, 96, 192, 384}},
-                 {"res2next50", {32, 64, 128, 256}}};
+    } cases[] = {
+        {"res2net50", {26, 52, 104, 208}},           {"res2net50_14w_8s", {14, 28, 56, 112}},
+        {"res2net50_48w_2s", {48, 96, 192, 384}},    {"res2next50", {32, 64, 128, 256}},
+        {"res2net_dla60", {28, 56, 112, 224}},       {"res2next_dla60", {32, 64, 128, 256}},
+        {"res2next29_8cx25wx4s", {200, 400, 800, 0}}};
     for (size_t i = 0; i < R2_COUNT(cases); i++) {
         struct r2_error err = {0};
         struct r2_arch arch;
@@ -178,7 +143,7 @@ Test(arch, options_and_defaults)
     cr_expect_str_eq(options.arch_name, "res2net50d");
     cr_expect(options.weights.count == 2 && strcmp(options.weights.items[1], "b") == 0);
     cr_expect_eq(options.dialect, R2_DIALECT_AUTO);
-    cr_expect_eq(options.bn_eps, 1e-5);
+    cr_expect_eq(options.bn_eps, R2_AUTO);
     cr_expect_eq(options.arch.stem, R2_STEM_DEEP);
     cr_expect_eq(options.arch.layers[2], 6);
     r2_options_finish(&r2_backbone_table, &options);
@@ -194,18 +159,38 @@ Test(arch, options_and_defaults)
 Test(arch, custom)
 {
     struct r2_backbone_options options = read_good(SMALL);
-    const struct r2_arch defaults = {
-        {1, 1, 1, 1}, {64, 128, 256, 512}, 26, 4, 1, 64, R2_STEM_7X7, R2_DOWNSAMPLE_CONV,
-        32,           R2_FIRST_HALF};
+    static const struct r2_arch defaults = {.layers = {1, 1, 1, 1},
+                                            .planes = {64, 128, 256, 512},
+                                            .base_width = 26,
+                                            .scale = 4,
+                                            .groups = 1,
+                                            .stem_channels = 64,
+                                            .output_stride = 32};
     cr_expect_eq(memcmp(&options.arch, &defaults, sizeof defaults), 0);
     r2_options_finish(&r2_backbone_table, &options);
     options =
         read_good(CUSTOM "\"layers\": [1, 2, 64, 4], \"planes\": [16, 24, 32, 4096],"
                          " \"base_width\": 64, \"scale\": 16, \"groups\": 2, \"stem\": \"deep\","
-                         " \"downsample\": \"avg\", \"stem_channels\": 32");
-    const struct r2_arch all = {{1, 2, 64, 4}, {16, 24, 32, 4096}, 64, 16,           2, 32,
-                                R2_STEM_DEEP,  R2_DOWNSAMPLE_AVG,  32, R2_FIRST_HALF};
+                         " \"downsample\": \"avg\", \"stem_channels\": 32, \"se\": true");
+    static const struct r2_arch all = {.layers = {1, 2, 64, 4},
+                                       .planes = {16, 24, 32, 4096},
+                                       .base_width = 64,
+                                       .scale = 16,
+                                       .groups = 2,
+                                       .stem_channels = 32,
+                                       .stem = R2_STEM_DEEP,
+                                       .downsample = R2_DOWNSAMPLE_AVG,
+                                       .output_stride = 32,
+                                       .se = true};
     cr_expect_eq(memcmp(&options.arch, &all, sizeof all), 0);
+    r2_options_finish(&r2_backbone_table, &options);
+    options = read_good(CUSTOM "\"layers\": [3, 3, 3], \"base_width\": 24, \"scale\": 4,"
+                               " \"groups\": 6, \"stem\": \"3x3\"");
+    struct r2_error err = {0};
+    struct r2_arch cifar;
+    ASSERT_OK(r2_arch_find("res2next29_6cx24wx4s", &cifar, &err), err);
+    cr_expect_eq(memcmp(&options.arch, &cifar, sizeof cifar), 0);
+    cr_expect_eq(r2_arch_stages(&cifar), 3);
     r2_options_finish(&r2_backbone_table, &options);
 }
 
@@ -214,7 +199,7 @@ Test(arch, custom_refusals)
     static const struct {
         const char *keys, *message;
     } cases[] = {
-        {CUSTOM "\"base_width\": 26, \"scale\": 4", "arch custom needs layers, a list of 4"},
+        {CUSTOM "\"base_width\": 26, \"scale\": 4", "arch custom needs layers, a list of 3 or 4"},
         {CUSTOM "\"layers\": [1, 1, 1, 1], \"scale\": 4", "arch custom needs base_width"},
         {CUSTOM "\"layers\": [1, 1, 1, 1], \"base_width\": 26",
          "scale is 0, arch custom needs 2..16"},
@@ -222,13 +207,14 @@ Test(arch, custom_refusals)
          "scale is 1, arch custom needs 2..16"},
         {CUSTOM "\"layers\": [1, 1, 1, 1], \"base_width\": 26, \"scale\": 17",
          "scale: 17 is not in 0..16"},
-        {CUSTOM "\"layers\": [1, 1, 1], \"base_width\": 26, \"scale\": 4",
-         "layers: has 3 items, needs 4"},
+        {CUSTOM "\"layers\": [1, 1], \"base_width\": 26, \"scale\": 4",
+         "layers: has 2 items, needs 3..4"},
+        {SMALL ", \"planes\": [64, 128, 256]", "planes has 3 items, layers has 4"},
         {CUSTOM "\"layers\": [1, 1, 0, 1], \"base_width\": 26, \"scale\": 4",
          "layers: item 3: 0 is not in 1..64"},
         {CUSTOM "\"layers\": [1, 1, 65, 1], \"base_width\": 26, \"scale\": 4",
          "layers: item 3: 65 is not in 1..64"},
-        {SMALL ", \"planes\": [64, 128]", "planes: has 2 items, needs 4"},
+        {SMALL ", \"planes\": [64, 128]", "planes: has 2 items, needs 3..4"},
         {SMALL ", \"planes\": [64, 128, 256, 4097]", "planes: item 4: 4097 is not in 1..4096"},
         {SMALL ", \"planes\": [2, 128, 256, 512]",
          "stage 1 has slices of 0 channels, allowed are 1..8192"},
@@ -236,9 +222,11 @@ Test(arch, custom_refusals)
         {SMALL ", \"stem\": \"deep\", \"stem_channels\": 1",
          "stem_channels is 1, a deep stem needs 2 or more"},
         {SMALL ", \"stem\": \"7x8\"",
-         "stem: \"7x8\" is not one of 7x7, deep, did you mean \"7x7\"?"},
+         "stem: \"7x8\" is not one of 7x7, deep, 3x3, did you mean \"7x7\"?"},
         {SMALL ", \"downsample\": \"max\"", "downsample: \"max\" is not one of conv, avg"},
         {SMALL ", \"output_stride\": 24", "output_stride is 24, must be 8, 16 or 32"},
+        {SMALL ", \"stem\": \"3x3\", \"output_stride\": 8",
+         "output_stride is 8, arch 'custom' cannot dilate its stages"},
         {SMALL ", \"output_stride\": 4", "output_stride: 4 is not in 8..32"},
         {SMALL ", \"first_dilation\": \"none\"",
          "first_dilation: \"none\" is not one of half, full"},
@@ -259,7 +247,8 @@ Test(arch, published_ones_take_no_numbers)
                 {"groups", "1"},
                 {"stem", "\"7x7\""},
                 {"downsample", "\"conv\""},
-                {"stem_channels", "64"}};
+                {"stem_channels", "64"},
+                {"se", "true"}};
     for (size_t i = 0; i < R2_COUNT(keys); i++) {
         char text[256], message[256];
         snprintf(text, sizeof text, "\"arch\": \"res2net50\", \"weights\": \"w\", \"%s\": %s",
@@ -281,8 +270,13 @@ Test(arch, refusals)
     expect_refused("\"arch\": \"res2net50\", \"weights\": \"w\", \"precision\": \"bf-16\"",
                    R2_INVALID,
                    "precision: \"bf-16\" is not one of f32, bf16, int8, did you mean \"bf16\"?");
-    expect_refused("\"arch\": \"res2net50\", \"weights\": \"w\", \"bn_eps\": 0", R2_INVALID,
-                   "bn_eps: 0 is not in 1e-12..1");
-    expect_refused("\"arch\": \"res2net50\", \"weights\": \"w\", \"dialect\": \"paddle\"",
-                   R2_INVALID, "dialect: \"paddle\" is not one of official, mmdet, auto");
+    expect_refused("\"arch\": \"res2net50\", \"weights\": \"w\", \"bn_eps\": -1", R2_INVALID,
+                   "bn_eps: -1 is not in 0..1 and not auto");
+    expect_refused("\"arch\": \"res2net50\", \"weights\": \"w\", \"dialect\": \"padle\"",
+                   R2_INVALID,
+                   "dialect: \"padle\" is not one of official, mmdet, dla, paddle, maskrcnn, "
+                   "detectron2, auto, did you mean \"paddle\"?");
+    expect_refused("\"arch\": \"res2net_dla60\", \"weights\": \"w\", \"output_stride\": 16",
+                   R2_INVALID,
+                   "output_stride is 16, arch 'res2net_dla60' cannot dilate its stages");
 }

@@ -48,7 +48,7 @@ static void close_shelf(struct shelf *shelf)
  */
 
 static void expect_naming(const char *const *names, const char *prefix, const char *classifier,
-                          bool stem_sequence, const char *const *pairs)
+                          enum r2_family family, const char *const *pairs)
 {
     struct r2_error err = {0};
     struct r2_naming naming = {0};
@@ -58,7 +58,7 @@ static void expect_naming(const char *const *names, const char *prefix, const ch
     ASSERT_OK(r2_naming_detect(&shelf.weights, &naming, &err), err);
     cr_expect_str_eq(naming.prefix, prefix);
     cr_expect_str_eq(naming.classifier, classifier);
-    cr_expect_eq(naming.stem_sequence, stem_sequence);
+    cr_expect_eq(naming.family, family);
     for (; *pairs; pairs += 2) {
         ASSERT_OK(r2_naming_apply(&naming, pairs[0], name, &err), err);
         cr_expect_str_eq(name, pairs[1], "%s is %s, not %s", pairs[0], name, pairs[1]);
@@ -69,10 +69,10 @@ static void expect_naming(const char *const *names, const char *prefix, const ch
 Test(naming, official)
 {
     expect_naming(NAMES("conv1.weight", "layer1.0.conv1.weight", "fc.weight", "fc.bias"), "", "fc",
-                  false,
+                  R2_FAMILY_OFFICIAL,
                   NAMES("conv1.weight", "conv1.weight", "bn1.running_mean", "bn1.running_mean",
                         "fc.bias", "fc.bias", "layer4.2.bns.2.bias", "layer4.2.bns.2.bias"));
-    expect_naming(NAMES("conv1.0.weight", "layer1.0.conv1.weight"), "", "fc", false,
+    expect_naming(NAMES("conv1.0.weight", "layer1.0.conv1.weight"), "", "fc", R2_FAMILY_OFFICIAL,
                   NAMES("conv1.0.weight", "conv1.0.weight", "fc.weight", "fc.weight"));
 }
 
@@ -80,7 +80,7 @@ Test(naming, mmpretrain)
 {
     expect_naming(NAMES("backbone.conv1.weight", "backbone.layer1.0.conv1.weight", "head.fc.weight",
                         "head.fc.bias"),
-                  "backbone.", "head.fc", false,
+                  "backbone.", "head.fc", R2_FAMILY_OFFICIAL,
                   NAMES("conv1.weight", "backbone.conv1.weight", "bn1.bias", "backbone.bn1.bias",
                         "layer1.0.convs.0.weight", "backbone.layer1.0.convs.0.weight", "fc.weight",
                         "head.fc.weight"));
@@ -89,30 +89,82 @@ Test(naming, mmpretrain)
 Test(naming, mmdetection)
 {
     expect_naming(NAMES("backbone.stem.0.weight", "backbone.layer1.0.conv1.weight"), "backbone.",
-                  "fc", true,
+                  "fc", R2_FAMILY_MMDET,
                   NAMES("conv1.0.weight", "backbone.stem.0.weight", "conv1.1.running_var",
                         "backbone.stem.1.running_var", "conv1.6.weight", "backbone.stem.6.weight",
                         "bn1.weight", "backbone.stem.7.weight", "layer1.0.conv1.weight",
                         "backbone.layer1.0.conv1.weight", "layer1.0.bn1.weight",
                         "backbone.layer1.0.bn1.weight"));
-    expect_naming(NAMES("stem.0.weight", "layer1.0.conv1.weight"), "", "fc", true,
+    expect_naming(NAMES("stem.0.weight", "layer1.0.conv1.weight"), "", "fc", R2_FAMILY_MMDET,
                   NAMES("conv1.0.weight", "stem.0.weight"));
 }
 
 Test(naming, prefixes)
 {
     expect_naming(NAMES("encoder.model.conv1.weight", "encoder.model.layer1.0.conv1.weight"),
-                  "encoder.model.", "fc", false,
+                  "encoder.model.", "fc", R2_FAMILY_OFFICIAL,
                   NAMES("bn1.weight", "encoder.model.bn1.weight", "fc.weight", "fc.weight"));
     expect_naming(NAMES("module.layer1.0.conv1.weight", "module.fc.weight"), "module.", "module.fc",
-                  false,
+                  R2_FAMILY_OFFICIAL,
                   NAMES("fc.weight", "module.fc.weight", "conv1.weight", "module.conv1.weight"));
     expect_naming(NAMES("module.backbone.layer1.0.conv1.weight", "module.head.fc.weight"),
-                  "module.backbone.", "module.head.fc", false,
+                  "module.backbone.", "module.head.fc", R2_FAMILY_OFFICIAL,
                   NAMES("fc.bias", "module.head.fc.bias"));
     /* another name that only ends alike is no trunk */
-    expect_naming(NAMES("a.xlayer1.0.conv1.weight", "b.layer1.0.conv1.weight"), "b.", "fc", false,
-                  NAMES("conv1.weight", "b.conv1.weight"));
+    expect_naming(NAMES("a.xlayer1.0.conv1.weight", "b.layer1.0.conv1.weight"), "b.", "fc",
+                  R2_FAMILY_OFFICIAL, NAMES("conv1.weight", "b.conv1.weight"));
+}
+
+Test(naming, maskrcnn)
+{
+    expect_naming(NAMES("backbone.body.stem.conv1.weight", "backbone.body.stem.bn1.weight",
+                        "backbone.body.layer1.0.conv1.weight"),
+                  "backbone.body.", "fc", R2_FAMILY_MASKRCNN,
+                  NAMES("conv1.weight", "backbone.body.stem.conv1.weight", "bn1.running_var",
+                        "backbone.body.stem.bn1.running_var", "layer2.0.downsample.1.bias",
+                        "backbone.body.layer2.0.downsample.1.bias", "layer1.0.bn1.bias",
+                        "backbone.body.layer1.0.bn1.bias"));
+}
+
+Test(naming, detectron2)
+{
+    expect_naming(NAMES("backbone.bottom_up.res2.0.conv1.weight"), "backbone.bottom_up.", "fc",
+                  R2_FAMILY_DETECTRON2,
+                  NAMES("conv1.6.weight", "backbone.bottom_up.stem.conv1.6.weight", "bn1.weight",
+                        "backbone.bottom_up.stem.bn1.weight", "layer1.0.bn1.bias",
+                        "backbone.bottom_up.res2.0.conv1.norm.bias", "layer3.22.convs.1.weight",
+                        "backbone.bottom_up.res4.22.convs.1.weight", "layer4.2.bns.0.running_mean",
+                        "backbone.bottom_up.res5.2.bns.0.running_mean",
+                        "layer2.0.downsample.1.weight",
+                        "backbone.bottom_up.res3.0.shortcut.1.weight", "layer2.0.downsample.2.bias",
+                        "backbone.bottom_up.res3.0.shortcut.1.norm.bias"));
+}
+
+Test(naming, paddle)
+{
+    expect_naming(
+        NAMES("backbone.res1.conv1.conv.weight", "backbone.res2.blocks.0.branch2a.conv.weight"),
+        "backbone.", "fc", R2_FAMILY_PADDLE,
+        NAMES("conv1.weight", "backbone.res1.conv1.conv.weight", "bn1.running_mean",
+              "backbone.res1.conv1.norm._mean", "layer1.0.convs.2.weight",
+              "backbone.res2.blocks.0.branch2b.2.conv.weight", "layer4.1.bns.0.running_var",
+              "backbone.res5.blocks.1.branch2b.0.norm._variance", "layer2.0.downsample.1.bias",
+              "backbone.res3.blocks.0.branch1.norm.bias"));
+    expect_naming(NAMES("res1.conv1_1.conv.weight", "res2.blocks.0.branch2a.conv.weight"), "", "fc",
+                  R2_FAMILY_PADDLE_DEEP,
+                  NAMES("conv1.0.weight", "res1.conv1_1.conv.weight", "conv1.4.bias",
+                        "res1.conv1_2.norm.bias", "conv1.6.weight", "res1.conv1_3.conv.weight",
+                        "bn1.bias", "res1.conv1_3.norm.bias", "layer3.5.bn3.weight",
+                        "res4.blocks.5.branch2c.norm.weight"));
+}
+
+Test(naming, dla)
+{
+    expect_naming(NAMES("module.base_layer.0.weight", "module.fc.weight"), "module.", "module.fc",
+                  R2_FAMILY_DLA,
+                  NAMES("base_layer.1.bias", "module.base_layer.1.bias",
+                        "level4.tree1.tree2.root.conv.weight",
+                        "module.level4.tree1.tree2.root.conv.weight", "fc.bias", "module.fc.bias"));
 }
 
 Test(naming, refusals)
@@ -136,6 +188,15 @@ Test(naming, refusals)
     open_shelf(&shelf, NAMES(far));
     snprintf(wanted, sizeof wanted, "file0: the prefix of '%.128s' is over 127 bytes", far);
     EXPECT_FAIL(r2_naming_detect(&shelf.weights, &naming, &err), err, R2_INVALID, wanted);
+    close_shelf(&shelf);
+    open_shelf(&shelf, NAMES("layer1.0.conv1.weight", "bn1.weight", "stem.0.weight"));
+    EXPECT_FAIL(r2_naming_detect(&shelf.weights, &naming, &err), err, R2_INVALID,
+                "file0: 'bn1.weight' and 'stem.0.weight' are names of two code bases: which trunk "
+                "is meant is ambiguous");
+    close_shelf(&shelf);
+    open_shelf(&shelf, NAMES("a.layer1.0.conv1.weight", "res2.0.conv1.weight"));
+    EXPECT_FAIL(r2_naming_detect(&shelf.weights, &naming, &err), err, R2_INVALID,
+                "file0: has two trunks, 'a.layer1.0.conv1.weight' and 'res2.0.conv1.weight'");
     close_shelf(&shelf);
     cr_expect_str_eq(naming.prefix, "kept", "untouched on failure");
     memset(far, 'n', sizeof far);
@@ -329,4 +390,32 @@ Test(weights, unexpected_tensors)
     r2_weight_files_close(&files);
     drop_file(first);
     drop_file(second);
+}
+
+/* Projections of DLA that the official code makes and never uses; others must be used. */
+Test(weights, dead_projections)
+{
+    const struct r2_naming dla = {.prefix = "m.", .classifier = "fc", .family = R2_FAMILY_DLA};
+    const struct r2_naming official = {.prefix = "m.", .classifier = "fc"};
+    const struct r2_naming *namings = &dla;
+    struct r2_error err = {0};
+    struct r2_weight_files files = {0};
+    struct r2_weights weights = {0};
+    char text[512];
+    char *file = write_file(NAMES("m.level3.project.0.weight", "m.level4.project.1.bias",
+                                  "m.level4.tree1.project.0.weight"));
+    ASSERT_OK(r2_weight_files_open(&files, file, &weights, &err), err);
+    ASSERT_OK(r2_weight_files_check_taken(&files, &namings, 1, &err), err);
+    namings = &official;
+    cr_expect_eq(r2_weight_files_check_taken(&files, &namings, 1, &err), R2_INVALID);
+    namings = &dla;
+    char *live = write_file(NAMES("m.level5.project.0.weight"));
+    ASSERT_OK(r2_weight_files_open(&files, live, &weights, &err), err);
+    snprintf(text, sizeof text,
+             "%s: 1 unexpected tensor that no part of the model uses: 'm.level5.project.0.weight'",
+             live);
+    EXPECT_FAIL(r2_weight_files_check_taken(&files, &namings, 1, &err), err, R2_INVALID, text);
+    r2_weight_files_close(&files);
+    drop_file(file);
+    drop_file(live);
 }

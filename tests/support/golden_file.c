@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { POSITIONS = 4096, NAME_SIZE = 128 };
+enum { FEWEST_POSITIONS = 512, NAME_SIZE = 128 };
 
 struct golden_file golden_file_open(const char *name)
 {
@@ -59,10 +59,10 @@ double golden_file_map_error(const struct golden_file *file, const char *name,
     snprintf(full, sizeof full, "%s/absmax", name);
     const double largest = (double)*golden_file_data(file, full, &one);
     cr_assert_eq(channels, view->channels);
-    cr_assert_eq(count, all < POSITIONS ? all : POSITIONS);
+    cr_assert(count == all || (count < all && count >= FEWEST_POSITIONS));
     double error = 0, sum_error = 0, sum_largest = 0;
     for (size_t k = 0; k < count; k++) {
-        size_t at = all <= POSITIONS ? k : (size_t)(k * UINT64_C(2654435761) % all);
+        size_t at = all == count ? k : (size_t)(k * UINT64_C(2654435761) % all);
         double ours = (double)view->data[at % pixels * view->pitch + at / pixels];
         error = fmax(error, fabs(ours - (double)values[k]));
     }
