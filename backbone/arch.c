@@ -131,14 +131,15 @@ static const struct r2_option options[] = {
      .help = "of the last stage, 32, 16 or 8: the later stages dilate instead of shrinking"},
     {.name = "first_dilation", FIELD(CHOICE, first_dilation), .choices = first_dilations,
      .fallback = "half", .help = "of the first block of such a stage"},
-    {.name = "layers", FIELD(INTS, layers), .flags = R2_OPTION_OPTIONAL, .min = 1, .max = 64,
+    {.name = "layers", FIELD(INTS, layers), .flags = R2_OPTION_OPTIONAL, .min = 1,
+     .max = R2_ARCH_MAX_LAYERS,
      .min_count = R2_STAGES - 1, .max_count = R2_STAGES, .help = "custom: blocks of each stage"},
     {.name = "planes", FIELD(INTS, planes), .flags = R2_OPTION_OPTIONAL, .min = 1, .max = 4096,
      .min_count = R2_STAGES - 1, .max_count = R2_STAGES,
      .help = "custom: a quarter of each stage's features"},
     {.name = "base_width", FIELD(INT, base_width), .min = 0, .max = 1024, .fallback = "0",
      .help = "custom: channels of a slice at 64 planes"},
-    {.name = "scale", FIELD(INT, scale), .min = 0, .max = 16, .fallback = "0",
+    {.name = "scale", FIELD(INT, scale), .min = 0, .max = R2_ARCH_MAX_SCALE, .fallback = "0",
      .help = "custom: slices of a block, from 2"},
     {.name = "groups", FIELD(INT, groups), .min = 0, .max = 1024, .fallback = "0",
      .help = "custom: groups of the 3x3 convolutions"},
@@ -160,6 +161,25 @@ static const char *const custom_keys[] = {"layers",     "planes",        "base_w
                                           "scale",      "groups",        "stem",
                                           "downsample", "stem_channels", "se"};
 
+enum r2_status r2_arch_check(const struct r2_arch *arch, struct r2_error *err)
+{
+    if (arch->scale < 2 || arch->scale > R2_ARCH_MAX_SCALE)
+        return r2_fail(err, R2_INVALID, "scale is %u, arch custom needs 2..%d", arch->scale,
+                       R2_ARCH_MAX_SCALE);
+    for (unsigned i = 0; i < r2_arch_stages(arch); i++) {
+        const uint32_t width = r2_arch_width(arch, i);
+        if (!arch->layers[i] || arch->layers[i] > R2_ARCH_MAX_LAYERS)
+            return r2_fail(err, R2_INVALID, "stage %u has %u blocks, allowed are 1..%d", i + 1,
+                           arch->layers[i], R2_ARCH_MAX_LAYERS);
+        if (!width || width > 8192)
+            return r2_fail(err, R2_INVALID,
+                           "stage %u has slices of %u channels, allowed are 1..8192", i + 1, width);
+    }
+    if (arch->stem == R2_STEM_DEEP && arch->stem_channels < 2)
+        return r2_fail(err, R2_INVALID, "stem_channels is 1, a deep stem needs 2 or more");
+    return R2_OK;
+}
+
 static enum r2_status read_custom(struct r2_backbone_options *read, struct r2_error *err)
 {
     struct r2_arch *arch = &read->arch;
@@ -171,8 +191,6 @@ static enum r2_status read_custom(struct r2_backbone_options *read, struct r2_er
         return r2_fail(err, R2_INVALID, "planes has %zu items, layers has %zu", read->planes.count,
                        stages);
     if (read->base_width < 1) return r2_fail(err, R2_INVALID, "arch custom needs base_width");
-    if (read->scale < 2)
-        return r2_fail(err, R2_INVALID, "scale is %d, arch custom needs 2..16", (int)read->scale);
     for (size_t i = 0; i < stages; i++) {
         arch->layers[i] = (uint32_t)read->layers.items[i];
         arch->planes[i] = read->planes.count ? (uint32_t)read->planes.items[i] : 64u << i;
@@ -184,15 +202,7 @@ static enum r2_status read_custom(struct r2_backbone_options *read, struct r2_er
     arch->stem = (enum r2_stem)read->stem;
     arch->downsample = (enum r2_downsample)read->downsample;
     arch->se = read->se;
-    for (unsigned i = 0; i < stages; i++) {
-        uint32_t width = r2_arch_width(arch, i);
-        if (!width || width > 8192)
-            return r2_fail(err, R2_INVALID,
-                           "stage %u has slices of %u channels, allowed are 1..8192", i + 1, width);
-    }
-    if (arch->stem == R2_STEM_DEEP && arch->stem_channels < 2)
-        return r2_fail(err, R2_INVALID, "stem_channels is 1, a deep stem needs 2 or more");
-    return R2_OK;
+    return r2_arch_check(arch, err);
 }
 
 static enum r2_status read_arch(json_t *object, struct r2_backbone_options *read,

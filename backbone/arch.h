@@ -11,7 +11,7 @@
 #include "base/error.h"
 #include "config/options.h"
 
-enum { R2_STAGES = 4, R2_EXPANSION = 4 };
+enum { R2_STAGES = 4, R2_EXPANSION = 4, R2_ARCH_MAX_SCALE = 16, R2_ARCH_MAX_LAYERS = 64 };
 
 enum r2_stem {
     R2_STEM_7X7,  /* one 7x7 convolution: "v1" */
@@ -63,6 +63,9 @@ const char *r2_arch_name(size_t i);
 
 /* R2_NOT_FOUND names the nearest. */
 enum r2_status r2_arch_find(const char *name, struct r2_arch *ret, struct r2_error *err);
+
+/* R2_INVALID unless the numbers are within what `custom` allows. */
+enum r2_status r2_arch_check(const struct r2_arch *arch, struct r2_error *err);
 
 /* The `backbone` object of model.json. */
 struct r2_backbone_options {

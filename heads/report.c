@@ -7,6 +7,7 @@
 #include "base/memory.h"
 #include "heads/input_options.h"
 #include "heads/model_inside.h"
+#include "heads/stages.h"
 
 static enum r2_status no_memory(struct r2_error *err)
 {
@@ -20,29 +21,17 @@ static void count_up(json_t *object, const char *key, json_int_t amount)
                         json_integer(json_integer_value(json_object_get(object, key)) + amount));
 }
 
-/* "layer1.0.conv1" belongs to "layer1", "conv1" and "fc" to themselves. */
-static void stage_name(const char *layer, char ret[R2_GRAPH_NAME_SIZE])
-{
-    size_t size = strcspn(layer, ".");
-    memcpy(ret, layer, size);
-    ret[size] = 0;
-}
-
 static void report_steps(const struct r2_plan *plan, json_t *report)
 {
-    json_t *implementations = json_object(), *macs = json_object();
+    json_t *implementations = json_object();
     json_int_t total = 0;
     for (size_t i = 0; i < r2_plan_step_count(plan); i++) {
         struct r2_step_info step = r2_plan_step(plan, i);
-        char stage[R2_GRAPH_NAME_SIZE];
         if (!step.macs) continue;
         count_up(implementations, step.implementation, 1);
-        stage_name(step.name, stage);
-        count_up(macs, stage, (json_int_t)step.macs);
         total += (json_int_t)step.macs;
     }
     json_object_set_new(report, "macs", json_integer(total));
-    json_object_set_new(report, "macs_by_stage", macs);
     json_object_set_new(report, "implementations", implementations);
 }
 
@@ -56,6 +45,36 @@ static enum r2_status add_plan(struct r2_plan *plan, json_t *report, json_t *lis
     return json_array_append_new(list, report) == 0 ? R2_OK : no_memory(err);
 }
 
+/* Ends a graph, and describes it if it could be made. */
+static enum r2_status take_stages(enum r2_status status, struct r2_graph *graph,
+                                  struct r2_extent picture, json_t **ret, struct r2_error *err)
+{
+    if (status == R2_OK) status = r2_stages_describe(graph, picture, ret, err);
+    r2_graph_finish(graph);
+    return status;
+}
+
+static enum r2_status pass_stages(const struct r2_model *model, uint32_t pass,
+                                  struct r2_input_shape shape, json_t **ret, struct r2_error *err)
+{
+    const struct r2_model_pass *each = &model->passes[pass];
+    const struct r2_extent picture = {shape.height, shape.width};
+    struct r2_graph graph;
+    r2_graph_init(&graph);
+    enum r2_status status = r2_model_graph(model, each->trunk, each->heads, &graph, err);
+    return take_stages(status, &graph, picture, ret, err);
+}
+
+static enum r2_status regions_stages(const struct r2_model *model, uint32_t i, json_t **ret,
+                                     struct r2_error *err)
+{
+    const struct r2_model_part *part = &model->heads[i];
+    struct r2_graph graph;
+    r2_graph_init(&graph);
+    enum r2_status status = r2_regions_graph(model, i, &graph, err);
+    return take_stages(status, &graph, part->type->regions->window(part->self), ret, err);
+}
+
 static enum r2_status report_pass(const struct r2_model *model, uint32_t pass, unsigned threads,
                                   json_t *list, size_t *arena, struct r2_error *err)
 {
@@ -64,17 +83,22 @@ static enum r2_status report_pass(const struct r2_model *model, uint32_t pass, u
     struct r2_extent picture = r2_model_largest(model, pass);
     struct r2_input_shape shape = {0};
     struct r2_plan *plan = NULL;
+    json_t *stages = NULL;
     bool hit;
     R2_TRY(r2_input_shape(&each->input, picture.width, picture.height, &shape, err));
     R2_TRY(r2_model_plan(model, pass, heads, shape, threads, &plan, &hit, err));
+    if (pass_stages(model, pass, shape, &stages, err) != R2_OK) {
+        r2_plan_unref(plan);
+        return err->status;
+    }
     json_t *tasks = json_array();
     for (uint32_t i = 0; i < model->head_count; i++)
         if (each->heads >> i & 1) json_array_append_new(tasks, json_string(model->heads[i].task));
-    json_t *report =
-        json_pack("{s:o, s:[i, i], s:o, s:I, s:I, s:i}", "input", r2_input_describe(&each->input),
-                  "network_size", (int)shape.height, (int)shape.width, "heads", tasks,
-                  "arena_bytes", (json_int_t)r2_plan_arena(plan), "plan_bytes",
-                  (json_int_t)r2_plan_size(plan), "steps", (int)r2_plan_step_count(plan));
+    json_t *report = json_pack(
+        "{s:o, s:[i, i], s:o, s:o, s:I, s:I, s:i}", "input", r2_input_describe(&each->input),
+        "network_size", (int)shape.height, (int)shape.width, "heads", tasks, "stages", stages,
+        "arena_bytes", (json_int_t)r2_plan_arena(plan), "plan_bytes",
+        (json_int_t)r2_plan_size(plan), "steps", (int)r2_plan_step_count(plan));
     return add_plan(plan, report, list, arena, err);
 }
 
@@ -84,12 +108,17 @@ static enum r2_status report_regions(const struct r2_model *model, uint32_t i, u
 {
     const uint32_t batch = r2_regions_largest(model, i);
     struct r2_plan *plan = NULL;
+    json_t *stages = NULL;
     bool hit;
     R2_TRY(r2_regions_plan(model, i, batch, threads, &plan, &hit, err));
-    json_t *report =
-        json_pack("{s:s, s:i, s:I, s:I, s:i}", "head", model->heads[i].task, "batch", (int)batch,
-                  "arena_bytes", (json_int_t)r2_plan_arena(plan), "plan_bytes",
-                  (json_int_t)r2_plan_size(plan), "steps", (int)r2_plan_step_count(plan));
+    if (regions_stages(model, i, &stages, err) != R2_OK) {
+        r2_plan_unref(plan);
+        return err->status;
+    }
+    json_t *report = json_pack(
+        "{s:s, s:i, s:o, s:I, s:I, s:i}", "head", model->heads[i].task, "batch", (int)batch,
+        "stages", stages, "arena_bytes", (json_int_t)r2_plan_arena(plan), "plan_bytes",
+        (json_int_t)r2_plan_size(plan), "steps", (int)r2_plan_step_count(plan));
     return add_plan(plan, report, list, arena, err);
 }
 
@@ -131,15 +160,15 @@ enum r2_status r2_model_report(struct r2_model *model, unsigned threads, json_t 
     for (uint32_t i = 0; i < model->trunk_count; i++)
         packed += (json_int_t)r2_params_size(model->trunks[i].params);
     const json_int_t plans = (json_int_t)r2_plan_cache_size(model->plans);
-    json_t *report =
-        json_pack("{s:s, s:s, s:s, s:s, s:s*, s:I, s:i, s:i, s:o, s:o, s:{s:I, s:I, s:I, s:I}}",
-                  "model", model->file.name, "arch", model->trunks[0].options.arch_name, "dialect",
-                  r2_dialect_name(model->trunks[0].dialect), "precision", r2_model_precision(model),
-                  "note", r2_model_note(model), "parameters", (json_int_t)parameters, "threads",
-                  (int)threads, "trunks", (int)model->trunk_count, "passes", passes, "regions",
-                  regions, "memory", "weights_mapped_bytes", (json_int_t)file_bytes,
-                  "weights_packed_bytes", packed, "arena_bytes_per_worker",
-                  (json_int_t)(arena + regions_arena), "two_models_bytes", 2 * (packed + plans));
+    json_t *report = json_pack(
+        "{s:s, s:s, s:s, s:s, s:s, s:s*, s:I, s:i, s:i, s:o, s:o, s:{s:I, s:I, s:I, s:I}}", "model",
+        model->file.name, "arch", model->trunks[0].options.arch_name, "dialect",
+        r2_dialect_name(model->trunks[0].dialect), "dialect_evidence", model->trunks[0].evidence,
+        "precision", r2_model_precision(model), "note", r2_model_note(model), "parameters",
+        (json_int_t)parameters, "threads", (int)threads, "trunks", (int)model->trunk_count,
+        "passes", passes, "regions", regions, "memory", "weights_mapped_bytes",
+        (json_int_t)file_bytes, "weights_packed_bytes", packed, "arena_bytes_per_worker",
+        (json_int_t)(arena + regions_arena), "two_models_bytes", 2 * (packed + plans));
     if (!report) return no_memory(err);
     *ret = report;
     return R2_OK;

@@ -178,6 +178,9 @@ Test(cli, check_and_info)
     expect_call((const char *[]){"check", "--model", model(), NULL}, 0, "\"model\"");
     expect_call((const char *[]){"check", "--model", "/nowhere", NULL}, 1, "/nowhere");
     expect_call((const char *[]){"info", model(), NULL}, 0, "\"heads\"");
+    expect_call((const char *[]){"info", "--table", model(), NULL}, 0,
+                "dialect  official: tensor names");
+    expect_call((const char *[]){"info", "--table", model(), NULL}, 0, "\nlayer4 ");
     expect_call((const char *[]){"info", "/nowhere.safetensors", NULL}, 1, "/nowhere");
 }
 

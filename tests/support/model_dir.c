@@ -69,10 +69,12 @@ void model_dir_graph(struct r2_graph *graph, const struct model_dir_weights *wha
     struct r2_taps taps;
     r2_res2net_build(graph, what->arch, what->dialect, &taps);
     r2_graph_output(graph, taps.pooled, "pooled");
+    const struct r2_linear linear = {.name = "fc", .out = what->classes};
+    const struct r2_conv conv = {.name = "fc", .out = what->classes, .kernel = 1, .stride = 1};
     if (what->classes)
         r2_graph_output(graph,
-                        r2_graph_linear(graph, taps.pooled,
-                                        &(struct r2_linear){.name = "fc", .out = what->classes}),
+                        what->arch->dla ? r2_graph_conv(graph, taps.pooled, &conv)
+                                        : r2_graph_linear(graph, taps.pooled, &linear),
                         "logits");
 }
 
