@@ -24,7 +24,9 @@ static r2_value build_leaf(struct r2_graph *graph, const struct tree *tree, cons
     snprintf(name, sizeof name, "%s.%s", tree->name, branch);
     block.name = name;
     block.stride = stride;
-    return r2_block_build(graph, x, shortcut, &block);
+    x = r2_block_build(graph, x, shortcut, &block);
+    r2_graph_trace(graph, x, name);
+    return x;
 }
 
 /* Two blocks and the root that joins them with all that was handed down. `bottom` is x at the tree's
@@ -41,7 +43,9 @@ static r2_value build_leaves(struct r2_graph *graph, const struct tree *tree, r2
     joined[0] = build_leaf(graph, tree, "tree2", 1, joined[1], joined[1]);
     for (uint32_t i = 0; i < tree->child_count; i++) joined[2 + i] = tree->children[i];
     x = r2_graph_concat(graph, joined, 2 + tree->child_count);
-    return r2_block_conv(graph, x, tree->name, "root.conv", "root.bn", root);
+    x = r2_block_conv(graph, x, tree->name, "root.conv", "root.bn", root);
+    r2_graph_trace(graph, x, tree->name);
+    return x;
 }
 
 /* The first branch is a tree of its own; the second one's root also joins what the first became. */
@@ -80,6 +84,7 @@ void r2_dla_build(struct r2_graph *graph, const struct r2_arch *arch, r2_value i
     x = build_level(graph, x, "level0", half, 3, 1);
     x = build_level(graph, x, "level1", arch->stem_channels, 3, 2);
     ret->stem = x;
+    r2_graph_trace(graph, x, "stem");
     for (unsigned stage = 0; stage < R2_STAGES; stage++) {
         struct tree tree = {.depth = arch->layers[stage],
                             .stride = 2,

@@ -227,6 +227,11 @@ void r2_graph_output(struct r2_graph *graph, r2_value value, const char *name)
     graph->outputs[graph->output_count++] = output;
 }
 
+void r2_graph_trace(struct r2_graph *graph, r2_value value, const char *name)
+{
+    if (graph->traced && r2_graph_find_output(graph, name) < 0) r2_graph_output(graph, value, name);
+}
+
 int r2_graph_find_output(const struct r2_graph *graph, const char *name)
 {
     for (size_t i = 0; i < graph->output_count; i++)

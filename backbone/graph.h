@@ -129,6 +129,7 @@ struct r2_graph {
     struct r2_output *outputs;
     size_t output_count, output_capacity;
     uint32_t part;
+    bool traced;           /* what r2_graph_trace names is readable, too */
     struct r2_error error; /* the first one */
 };
 
@@ -164,6 +165,10 @@ r2_value r2_graph_linear(struct r2_graph *graph, r2_value x, const struct r2_lin
 
 /* Makes a value readable after a run, under this name. */
 void r2_graph_output(struct r2_graph *graph, r2_value value, const char *name);
+
+/* The same in a graph that is traced, and nothing in another: names what one may want to look at. A
+   name that is an output already stays that. */
+void r2_graph_trace(struct r2_graph *graph, r2_value value, const char *name);
 
 /* Index of a named output, or -1. */
 int r2_graph_find_output(const struct r2_graph *graph, const char *name);

@@ -5,6 +5,8 @@
 #include "backbone/block.h"
 #include "backbone/dla.h"
 
+const char *const r2_tap_names[R2_STAGES] = {"c2", "c3", "c4", "c5"};
+
 static r2_value stem_conv(struct r2_graph *graph, r2_value x, const char *conv, const char *norm,
                           struct r2_conv shape)
 {
@@ -83,6 +85,7 @@ static void build_stages(struct r2_graph *graph, const struct r2_arch *arch,
             const r2_value shortcut =
                 build_shortcut(graph, x, &block, arch->downsample, dilation > 1);
             x = r2_block_build(graph, x, shortcut, &block);
+            r2_graph_trace(graph, x, name);
         }
         ret->stage[stage] = x;
     }
@@ -94,13 +97,18 @@ void r2_res2net_build(struct r2_graph *graph, const struct r2_arch *arch, enum r
     const struct r2_pool halve = {.kind = R2_POOL_MAX, .kernel = 3, .stride = 2, .pad = 1};
     r2_value x = r2_graph_input(graph, 3);
     *ret = (struct r2_taps){0};
+    r2_graph_trace(graph, x, "input");
     if (arch->dla) {
         r2_dla_build(graph, arch, x, ret);
     } else {
         ret->stem = x = build_stem(graph, arch, x);
+        r2_graph_trace(graph, x, "stem");
         if (arch->stem != R2_STEM_3X3) x = r2_graph_pool(graph, x, &halve);
         build_stages(graph, arch, dialect, x, ret);
     }
     ret->last = ret->stage[r2_arch_stages(arch) - 1];
     ret->pooled = r2_graph_global_pool(graph, ret->last);
+    for (unsigned i = 0; i < r2_arch_stages(arch); i++)
+        r2_graph_trace(graph, ret->stage[i], r2_tap_names[i]);
+    r2_graph_trace(graph, ret->pooled, "pooled");
 }

@@ -19,7 +19,12 @@ struct r2_taps {
     r2_value pooled; /* its mean over all positions */
 };
 
-/* Adds the trunk to a graph that has nothing yet: an input of 3 channels, the stem, the stages. */
+/* Of the stages: "c2", "c3", "c4", "c5". */
+extern const char *const r2_tap_names[R2_STAGES];
+
+/* Adds the trunk to a graph that has nothing yet: an input of 3 channels, the stem, the stages.
+   Traces "input", "stem", each block by the name of its tensors ("layer1.0"; of DLA each tree, too),
+   the stages as c2 to c5 and "pooled". */
 void r2_res2net_build(struct r2_graph *graph, const struct r2_arch *arch, enum r2_dialect dialect,
                       struct r2_taps *ret);
 

@@ -165,21 +165,31 @@ enum r2_status r2_session_profile(struct r2_session *session, uint64_t *step_ns,
     return R2_OK;
 }
 
+const char *r2_session_output_at(const struct r2_session *session, size_t i,
+                                 struct r2_output_view *ret)
+{
+    const struct r2_plan *plan = session->plan;
+    if (!plan || i >= plan->output_count) return NULL;
+    const struct r2_plan_output *output = &plan->outputs[i];
+    *ret = (struct r2_output_view){
+        .data = view_data(session, output->view),
+        .batch = plan->shape.batch,
+        .height = output->extent.height,
+        .width = output->extent.width,
+        .channels = output->channels,
+        .pitch = plan->buffers[output->view.buffer].channels,
+    };
+    return output->name;
+}
+
 enum r2_status r2_session_output(const struct r2_session *session, const char *name,
                                  struct r2_output_view *ret, struct r2_error *err)
 {
-    const struct r2_plan *plan = session->plan;
-    for (size_t i = 0; plan && i < plan->output_count; i++) {
-        const struct r2_plan_output *output = &plan->outputs[i];
-        if (strcmp(output->name, name) != 0) continue;
-        *ret = (struct r2_output_view){
-            .data = view_data(session, output->view),
-            .batch = plan->shape.batch,
-            .height = output->extent.height,
-            .width = output->extent.width,
-            .channels = output->channels,
-            .pitch = plan->buffers[output->view.buffer].channels,
-        };
+    struct r2_output_view view;
+    const char *each;
+    for (size_t i = 0; (each = r2_session_output_at(session, i, &view)); i++) {
+        if (strcmp(each, name) != 0) continue;
+        *ret = view;
         return R2_OK;
     }
     return r2_fail(err, R2_NOT_FOUND, "the plan has no output '%s'", name);

@@ -43,6 +43,10 @@ struct r2_output_view {
 enum r2_status r2_session_output(const struct r2_session *session, const char *name,
                                  struct r2_output_view *ret, struct r2_error *err);
 
+/* Output i, its name borrowed from the plan; NULL past the end, and without a plan. */
+const char *r2_session_output_at(const struct r2_session *session, size_t i,
+                                 struct r2_output_view *ret);
+
 /* Bytes of the arena now. */
 size_t r2_session_size(const struct r2_session *session);
 

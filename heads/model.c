@@ -90,6 +90,7 @@ enum r2_status r2_model_graph(const struct r2_model *model, uint32_t trunk, uint
                               struct r2_graph *graph, struct r2_error *err)
 {
     struct r2_taps taps;
+    graph->traced = heads & R2_PLAN_TRACE;
     r2_res2net_build(graph, &model->trunks[trunk].options.arch, model->trunks[trunk].dialect,
                      &taps);
     if (heads & R2_PLAN_EMBED) r2_graph_output(graph, taps.pooled, "pooled");

@@ -72,6 +72,7 @@ struct r2_work {
     struct r2_model *model; /* counted */
     uint32_t heads;         /* bit i: head i */
     bool embed;             /* also the pooled trunk feature */
+    bool trace;             /* keep what the trunk computes on the way, for r2_runner_dump */
     unsigned threads;       /* that the pass may use, at least 1 */
     void *params[R2_MODEL_MAX_HEADS];
 
@@ -121,6 +122,12 @@ enum r2_status r2_answer_draw(const struct r2_answer *answer, struct r2_draw *dr
 enum r2_status r2_model_run(const struct r2_work *work, struct r2_runner *runner,
                             const struct r2_image *picture, struct r2_answer *ret,
                             struct r2_error *err);
+
+/* Writes what the last run computed, of a work that said `trace`, as a safetensors file (backbone/dump.h):
+   the network's input, the taps and blocks of the trunk, the outputs of the heads. R2_INVALID unless that
+   run was one trunk pass over the picture as a whole. */
+enum r2_status r2_runner_dump(const struct r2_runner *runner, const struct r2_answer *answer,
+                              const char *path, struct r2_error *err);
 
 /* Compiles and runs every head once on a synthetic picture, so that the first request is as fast
    as the next. *ret_longest_ns, which may be NULL, is what the longest of these runs took. */

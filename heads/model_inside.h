@@ -67,6 +67,8 @@ struct r2_model {
 
 /* In the `heads` of a plan's key: the pooled feature is an output too. */
 #define R2_PLAN_EMBED (UINT32_C(1) << 31)
+/* The same of all that r2_res2net_build traces. */
+#define R2_PLAN_TRACE (UINT32_C(1) << 30)
 
 /* Opens the files of these paths, in the model's directory. */
 enum r2_status r2_model_open_weights(struct r2_model *model, const struct r2_texts *paths,

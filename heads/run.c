@@ -1,6 +1,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "backbone/dump.h"
 #include "base/clock.h"
 #include "base/memory.h"
 #include "heads/model_inside.h"
@@ -199,6 +200,7 @@ enum r2_status r2_model_run(const struct r2_work *work, struct r2_runner *runner
                             (struct r2_geometry){0}};
         if (work->embed && i == work->model->embed_pass) pass.heads |= R2_PLAN_EMBED;
         if (!pass.heads) continue;
+        if (work->trace) pass.heads |= R2_PLAN_TRACE;
         if (run_pass(&pass, runner, &answer, err) != R2_OK) {
             r2_answer_finish(&answer);
             return err->status;
@@ -208,6 +210,18 @@ enum r2_status r2_model_run(const struct r2_work *work, struct r2_runner *runner
         if (!(work->heads >> i & 1)) r2_result_finish(&answer.results[i]);
     *ret = answer;
     return R2_OK;
+}
+
+enum r2_status r2_runner_dump(const struct r2_runner *runner, const struct r2_answer *answer,
+                              const char *path, struct r2_error *err)
+{
+    if (answer->trunk_passes != 1)
+        return r2_fail(
+            err, R2_INVALID,
+            "the heads need %u trunk passes, whose taps have the same names; choose heads "
+            "that share one",
+            answer->trunk_passes);
+    return r2_session_dump(runner->session, path, err);
 }
 
 struct r2_extent r2_model_typical(const struct r2_model *model, uint32_t pass)

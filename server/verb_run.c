@@ -12,7 +12,7 @@
 
 struct options {
     struct r2_texts heads;
-    char *draw;
+    char *draw, *taps;
 };
 
 static const struct r2_option own[] = {
@@ -26,6 +26,12 @@ static const struct r2_option own[] = {
      .flags = R2_OPTION_OPTIONAL,
      .metavar = "FILE",
      .help = "also draws the results on the one picture: FILE.png or FILE.jpg"},
+    {.name = "taps",
+     R2_FIELD(TEXT, struct options, taps),
+     .flags = R2_OPTION_OPTIONAL,
+     .metavar = "FILE",
+     .help =
+         "also writes what the network computed on the one picture, layer by layer: safetensors"},
 };
 
 /* The results drawn on the picture, as a file. */
@@ -40,7 +46,7 @@ static enum r2_status draw(const struct r2_answer *answer, struct r2_image *pict
 }
 
 static enum r2_status run_file(const struct r2_task *task, struct r2_runner *runner,
-                               const char *path, const char *draw_path, json_t **ret,
+                               const char *path, const struct options *options, json_t **ret,
                                struct r2_error *err)
 {
     R2_CLEANUP(r2_buffer_finish) struct r2_buffer file = {0};
@@ -52,7 +58,9 @@ static enum r2_status run_file(const struct r2_task *task, struct r2_runner *run
     R2_TRY(r2_file_read(path, (size_t)task->settings->max_body, &file, err));
     R2_TRY(r2_picture_run(task->settings, r2_buffer_view(&file), true, &task->work, runner, &times,
                           &picture, &answer, err));
-    if (draw_path) R2_TRY(draw(&answer, &picture, draw_path, err));
+    if (options->draw) R2_TRY(draw(&answer, &picture, options->draw, err));
+    if (options->taps && r2_runner_dump(runner, &answer, options->taps, err) != R2_OK)
+        return r2_fail_in(err, "option --taps");
     R2_TRY(r2_answer_results(&task->work, &answer, task->work.heads != 0, &results, err));
     json_t *image = json_pack("{sI sI}", "width", (json_int_t)picture.width, "height",
                               (json_int_t)picture.height);
@@ -87,7 +95,7 @@ static int run_files(const struct r2_task *task, struct r2_runner *runner,
         struct r2_error err;
         json_t *result = NULL;
         if (args->file_count > 1) r2_progress("picture", (double)i + 1, (double)args->file_count);
-        if (run_file(task, runner, args->files[i], options->draw, &result, &err) != R2_OK) failed++;
+        if (run_file(task, runner, args->files[i], options, &result, &err) != R2_OK) failed++;
         if (args->file_count > 1) r2_progress("", -1, 0);
         bool printed = print_line(args->files[i], result, &err);
         json_decref(result);
@@ -116,6 +124,13 @@ static enum r2_status check_draw(const struct r2_args *args, const struct r2_tas
     return R2_OK;
 }
 
+static enum r2_status check_taps(const struct r2_args *args, struct r2_error *err)
+{
+    const struct options *options = args->own;
+    if (!options->taps || args->file_count == 1) return R2_OK;
+    return r2_fail(err, R2_INVALID, "option --taps: takes one picture, not %zu", args->file_count);
+}
+
 static int run(const struct r2_args *args)
 {
     const struct options *options = args->own;
@@ -124,7 +139,9 @@ static int run(const struct r2_args *args)
     struct r2_runner *runner = NULL;
     if (r2_task_init(&task, args->settings, &options->heads, &err) != R2_OK)
         return r2_complain(&err);
-    bool ready = check_draw(args, &task, &err) == R2_OK && r2_runner_create(&runner, &err) == R2_OK;
+    task.work.trace = options->taps != NULL;
+    bool ready = check_taps(args, &err) == R2_OK && check_draw(args, &task, &err) == R2_OK &&
+                 r2_runner_create(&runner, &err) == R2_OK;
     int code = ready ? run_files(&task, runner, args) : r2_complain(&err);
     r2_runner_destroy(runner);
     r2_task_finish(&task);

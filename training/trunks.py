@@ -31,7 +31,7 @@ TIMM = {
 }
 _SE = {"res2net50_26w_4s_se": (26, 1), "res2next50_4s_se": (4, 8)}  # base width, cardinality
 
-_BLOCK = re.compile(r"layer\d+\.\d+|level\d+\.(tree[12]\.)*tree[12]")
+_BLOCK = re.compile(r"layer\d+\.\d+|level[2-5](\.tree[12])*")
 _TAPS = {"act1": "stem", "relu": "stem", "level1": "stem",
          **{f"layer{i}": f"c{i + 1}" for i in range(1, 5)}, **{f"level{i}": f"c{i}" for i in range(2, 6)}}
 
@@ -60,7 +60,8 @@ def dump(model: nn.Module, picture: Tensor) -> dict[str, Tensor]:
     found: dict[str, Tensor] = {"input": picture}
     hooks = []
     for name, module in model.named_modules():
-        keys = ([name] if _BLOCK.fullmatch(name) else []) + ([_TAPS[name]] if name in _TAPS else [])
+        is_block = _BLOCK.fullmatch(name) and getattr(module, "root", module) is not None  # a tree of trees has none
+        keys = ([name] if is_block else []) + ([_TAPS[name]] if name in _TAPS else [])
         for key in keys:
             hooks.append(module.register_forward_hook(
                 lambda _module, _args, out, key=key: found.__setitem__(key, out.clone())))
@@ -82,7 +83,7 @@ def taps(model: nn.Module, picture: Tensor) -> res2net.Taps:
 def save_dump(tensors: dict[str, Tensor], path: Path) -> None:
     """As the daemon writes it: four dimensions each, the order in the metadata."""
     save_file({name: t.reshape(*t.shape, *[1] * (4 - t.dim())).float().contiguous() for name, t in tensors.items()},
-              path, metadata={"order": " ".join(tensors)})
+              path, metadata={"order": "\n".join(tensors)})
 
 
 def main() -> None:

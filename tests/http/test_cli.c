@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/bytes.h"
 #include "tests/http/client.h"
 #include "tests/http/daemon.h"
 
@@ -126,6 +127,32 @@ Test(cli, run_prints_a_line_for_each_picture)
     expect_call((const char *[]){"run", "--model", model(), good, NULL}, 0, "\"classes\"");
     expect_call((const char *[]){"run", "--model", model(), "--heads", "detect", good, NULL}, 1,
                 "classify");
+    free(good);
+}
+
+/* What the network computed: a file whose header names it. */
+Test(cli, run_dumps_taps)
+{
+    static const char *const names[] = {"input", "stem",   "layer1.0",        "c2",
+                                        "c5",    "pooled", "classify.logits", NULL};
+    struct r2_error err;
+    struct r2_buffer file = {0};
+    char *good = strdup(sample("jpeg_420.jpg")), path[] = "/tmp/r2-taps-XXXXXX", wanted[64];
+    int fd = mkstemp(path);
+    cr_assert_geq(fd, 0);
+    close(fd);
+    expect_call((const char *[]){"run", "--model", model(), "--heads", "classify", "--taps", path,
+                                 good, NULL},
+                0, "\"classes\"");
+    cr_assert_eq(r2_file_read(path, 64 << 20, &file, &err), R2_OK, "%s", err.message);
+    for (size_t i = 0; names[i]; i++) {
+        snprintf(wanted, sizeof wanted, "\"%s\":{\"dtype\":\"F32\",\"shape\":[1,", names[i]);
+        cr_expect_not_null(strstr((const char *)file.data + 8, wanted), "%s", names[i]);
+    }
+    r2_buffer_finish(&file);
+    unlink(path);
+    expect_call((const char *[]){"run", "--model", model(), "--taps", path, good, good, NULL}, 1,
+                "option --taps: takes one picture, not 2");
     free(good);
 }
 
