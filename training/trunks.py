@@ -29,7 +29,7 @@ TIMM = {
     "res2net50_v1b_26w_4s": "res2net50d", "res2net101_v1b_26w_4s": "res2net101d",
     "res2net_dla60": "dla60_res2net", "res2next_dla60": "dla60_res2next",
 }
-_SE = {"res2net50_26w_4s_se": (26, 1), "res2next50_4s_se": (4, 8)}  # base width, cardinality
+SE = {"res2net50_26w_4s_se": (26, 1), "res2next50_4s_se": (4, 8)}  # base width, cardinality
 
 _BLOCK = re.compile(r"layer\d+\.\d+|level[2-5](\.tree[12])*")
 _TAPS = {"act1": "stem", "relu": "stem", "level1": "stem",
@@ -38,13 +38,13 @@ _TAPS = {"act1": "stem", "relu": "stem", "level1": "stem",
 
 def has_timm(name: str) -> bool:
     """Whether ``timm_network`` knows the variant, by an official or a timm name."""
-    return name in TIMM or name in TIMM.values() or name in _SE
+    return name in TIMM or name in TIMM.values() or name in SE
 
 
 def timm_network(name: str) -> nn.Module:
     """timm's network of a variant, random weights; with SE put together from timm's block and SE module."""
-    if name in _SE:
-        width, cardinality = _SE[name]
+    if name in SE:
+        width, cardinality = SE[name]
         return ResNet(Bottle2neck, [3, 4, 6, 3], base_width=width, cardinality=cardinality,
                       block_args=dict(scale=4, attn_layer=SEModule))
     return timm.create_model(TIMM.get(name, name), pretrained=False)
