@@ -195,7 +195,7 @@ static void deeplab_build(const void *self, struct r2_graph *graph, const struct
                           const char *prefix)
 {
     const struct deeplab *deeplab = self;
-    r2_value x = build_aspp(deeplab, graph, taps->stage[R2_STAGES - 1]);
+    r2_value x = build_aspp(deeplab, graph, taps->last);
     x = build_decoder(deeplab, graph, x, taps->stage[deeplab->low_tap - 2]);
     x = r2_graph_conv(
         graph, x,

@@ -104,7 +104,7 @@ static void simple_baseline_build(const void *self, struct r2_graph *graph,
                                   const struct r2_taps *taps, const char *prefix)
 {
     const struct simple_baseline *head = self;
-    r2_value x = taps->stage[R2_STAGES - 1];
+    r2_value x = taps->last;
     for (unsigned i = 0; i < DECONVS; i++) {
         char name[32], norm[32];
         snprintf(name, sizeof name, "deconv_layers.%u", 3 * i); /* then its norm, then a ReLU */

@@ -15,7 +15,7 @@ static void read_backbone(json_t *object)
         FUZZ_MUST(err.message[0]);
         return;
     }
-    for (unsigned stage = 0; stage < R2_STAGES; stage++)
+    for (unsigned stage = 0; stage < r2_arch_stages(&options.arch); stage++)
         FUZZ_MUST(r2_arch_width(&options.arch, stage) >= 1);
     fuzz_options_check(&r2_backbone_table, &options, sizeof options);
     r2_options_finish(&r2_backbone_table, &options);
