@@ -126,7 +126,7 @@ static const struct r2_option options[] = {
      .fallback = "auto",
      .help = "what the code that trained the trunk computes; auto: by the tensor names"},
     {.name = "bn_eps", FIELD(FLOAT, bn_eps), .flags = R2_OPTION_AUTO, .max = 1, .fallback = "auto",
-     .help = "epsilon of the batch norms; auto: 1e-5, but 0 in dialect maskrcnn"},
+     .help = "epsilon of the batch norms; auto: 1e-5, but 0 of maskrcnn-benchmark"},
     {.name = "output_stride", FIELD(INT, output_stride), .min = 8, .max = 32, .fallback = "32",
      .help = "of the last stage, 32, 16 or 8: the later stages dilate instead of shrinking"},
     {.name = "first_dilation", FIELD(CHOICE, first_dilation), .choices = first_dilations,

@@ -43,10 +43,11 @@ const struct r2_dialect_rules *r2_dialect_rules(enum r2_dialect dialect)
     return &rules[dialect];
 }
 
-double r2_dialect_norm_eps(enum r2_dialect dialect, double asked)
+double r2_dialect_norm_eps(enum r2_dialect dialect, enum r2_family family, double asked)
 {
     if (asked != R2_AUTO) return asked;
-    return dialect == R2_DIALECT_MASKRCNN ? 0 : 1e-5; /* its FrozenBatchNorm2d has none */
+    /* its FrozenBatchNorm2d has none */
+    return dialect == R2_DIALECT_MASKRCNN || family == R2_FAMILY_MASKRCNN ? 0 : 1e-5;
 }
 
 const char *r2_dialect_name(enum r2_dialect dialect)

@@ -32,8 +32,9 @@ struct r2_dialect_rules {
 
 const struct r2_dialect_rules *r2_dialect_rules(enum r2_dialect dialect);
 
-/* The epsilon of the batch norms: `asked`, or where it is R2_AUTO what the code base has. */
-double r2_dialect_norm_eps(enum r2_dialect dialect, double asked);
+/* The epsilon of the batch norms: `asked`, or where it is R2_AUTO what the code base has by its names or its
+   dialect. */
+double r2_dialect_norm_eps(enum r2_dialect dialect, enum r2_family family, double asked);
 
 const char *r2_dialect_name(enum r2_dialect dialect);
 

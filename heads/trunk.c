@@ -93,7 +93,8 @@ static enum r2_status check_params(const struct r2_model *model, uint32_t trunk,
 enum r2_status r2_trunk_bind(struct r2_model *model, uint32_t index, struct r2_error *err)
 {
     struct r2_trunk *trunk = &model->trunks[index];
-    const double eps = r2_dialect_norm_eps(trunk->dialect, trunk->options.bn_eps);
+    const double eps =
+        r2_dialect_norm_eps(trunk->dialect, trunk->naming.family, trunk->options.bn_eps);
     struct r2_source sources[1 + R2_MODEL_MAX_HEADS] = {{&trunk->weights, &trunk->naming, eps}};
     for (size_t i = 0; i < model->head_count; i++)
         sources[1 + i] = (struct r2_source){&model->heads[i].weights, &model->heads[i].naming, eps};

@@ -73,8 +73,19 @@ Test(dialect, texts)
 
 Test(dialect, norm_eps)
 {
-    cr_expect_eq(r2_dialect_norm_eps(R2_DIALECT_OFFICIAL, R2_AUTO), 1e-5);
-    cr_expect_eq(r2_dialect_norm_eps(R2_DIALECT_MASKRCNN, R2_AUTO), 0);
-    cr_expect_eq(r2_dialect_norm_eps(R2_DIALECT_MASKRCNN, 1e-3), 1e-3);
-    cr_expect_eq(r2_dialect_norm_eps(R2_DIALECT_DETECTRON2, 0), 0);
+    static const struct {
+        enum r2_dialect dialect;
+        enum r2_family family;
+        double asked, expected;
+    } norms[] = {
+        {R2_DIALECT_OFFICIAL, R2_FAMILY_OFFICIAL, R2_AUTO, 1e-5},
+        {R2_DIALECT_DETECTRON2, R2_FAMILY_DETECTRON2, R2_AUTO, 1e-5},
+        {R2_DIALECT_MASKRCNN, R2_FAMILY_OFFICIAL, R2_AUTO, 0},
+        {R2_DIALECT_OFFICIAL, R2_FAMILY_MASKRCNN, R2_AUTO, 0},
+        {R2_DIALECT_MASKRCNN, R2_FAMILY_MASKRCNN, 1e-3, 1e-3},
+        {R2_DIALECT_DETECTRON2, R2_FAMILY_DETECTRON2, 0, 0},
+    };
+    for (size_t i = 0; i < R2_COUNT(norms); i++)
+        cr_expect_eq(r2_dialect_norm_eps(norms[i].dialect, norms[i].family, norms[i].asked),
+                     norms[i].expected, "case %zu", i);
 }
