@@ -42,7 +42,14 @@ static void write_weights(const char *dir, bool with_detector)
     const struct model_dir_weights trunk = {.arch = &model_dir_arch};
     const struct keypoints keypoints = {(const uint32_t[]){64, 64}, 2, 24, 2, JOINTS};
     const struct test_factor factors[] = {{"roi_head.bbox_head.fc_cls.weight", 8}, {0}};
-    const struct detector detector = {&model_dir_arch, 0, R2_STAGES, 16, 16, 16, 3, 2, factors};
+    const struct detector detector = {.arch = &model_dir_arch,
+                                      .tap_count = R2_STAGES,
+                                      .fpn_channels = 16,
+                                      .rpn_channels = 16,
+                                      .fc_channels = 16,
+                                      .anchors = 3,
+                                      .classes = 2,
+                                      .factors = factors};
     snprintf(path, sizeof path, "%s/trunk.safetensors", dir);
     if (with_detector)
         ASSERT_OK(detector_weights(path, &detector, &err), err);
