@@ -24,7 +24,7 @@ enum r2_mask_format {
     R2_MASK_NONE      /* not at all: none are made */
 };
 
-enum { R2_MASKS_MAX_BYTES = 32 << 20 }; /* of the run lengths of all masks together */
+enum { R2_MASKS_MAX_BYTES = 16 << 20 }; /* of the run lengths of all masks together */
 
 struct r2_detections {
     const struct r2_labels *labels; /* borrowed from the head, which outlives results; NULL: none */
