@@ -40,8 +40,19 @@ static struct r2_box_mask mask_of(const struct r2_detections *detections, size_t
 
 /* What the masks of an answer may still take. */
 struct budget {
-    size_t bytes, points;
+    size_t bytes, points, pixels;
 };
+
+static enum r2_status spend(size_t amount, size_t *left, size_t most, const char *what,
+                            struct r2_error *err)
+{
+    if (amount > *left)
+        return r2_fail(err, R2_INVALID,
+                       "parameter masks: over %zu %s; a lower 'max', or 'none', has less", most,
+                       what);
+    *left -= amount;
+    return R2_OK;
+}
 
 static enum r2_status add_runs(const struct r2_box_mask *mask, struct budget *left, json_t *item,
                                struct r2_error *err)
@@ -49,12 +60,7 @@ static enum r2_status add_runs(const struct r2_box_mask *mask, struct budget *le
     R2_CLEANUP(r2_text_finish) struct r2_text counts = {0};
     r2_box_mask_encode(mask, &counts);
     if (counts.failed) return no_memory(err);
-    if (counts.size > left->bytes)
-        return r2_fail(err, R2_INVALID,
-                       "parameter masks: the run lengths have over %d bytes; a lower 'max', or "
-                       "'none', has less",
-                       R2_MASKS_MAX_BYTES);
-    left->bytes -= counts.size;
+    R2_TRY(spend(counts.size, &left->bytes, R2_MASKS_MAX_BYTES, "bytes of run lengths", err));
     if (json_object_set_new(item, "rle", r2_rle_json(mask->width, mask->height, &counts)) != 0)
         return no_memory(err);
     return R2_OK;
@@ -76,14 +82,12 @@ static enum r2_status add_outlines(const struct r2_box_mask *mask, struct budget
     const struct r2_mask_window window = r2_box_mask_window(mask);
     json_t *lists[2] = {NULL, json_array()}; /* what is not in the mask is left out */
     if (json_object_set_new(item, "polygons", lists[1]) != 0) return no_memory(err);
+    R2_TRY(spend((size_t)window.width * window.height, &left->pixels, R2_MASKS_MAX_PIXELS,
+                 "pixels to find outlines in", err));
     if (find_outlines(mask, window, &polygons, err) != R2_OK)
         return r2_fail_in(err, "parameter masks: polygons");
-    if (polygons.point_count > left->points)
-        return r2_fail(err, R2_INVALID,
-                       "parameter masks: the outlines have over %d points; a lower 'max', or "
-                       "'none', has less",
-                       R2_POLYGONS_MAX_POINTS);
-    left->points -= polygons.point_count;
+    R2_TRY(spend(polygons.point_count, &left->points, R2_POLYGONS_MAX_POINTS, "points of outlines",
+                 err));
     return r2_polygons_json(&polygons, (struct r2_point){window.x, window.y}, lists, err);
 }
 
@@ -118,7 +122,7 @@ static json_t *item_to_json(const struct r2_detection *item, const struct r2_lab
 static enum r2_status detections_to_json(const void *data, json_t *object, struct r2_error *err)
 {
     const struct r2_detections *detections = data;
-    struct budget left = {R2_MASKS_MAX_BYTES, R2_POLYGONS_MAX_POINTS};
+    struct budget left = {R2_MASKS_MAX_BYTES, R2_POLYGONS_MAX_POINTS, R2_MASKS_MAX_PIXELS};
     json_t *list = json_array();
     if (json_object_set_new(object, "detections", list) != 0) return no_memory(err);
     for (size_t i = 0; i < detections->count; i++) {

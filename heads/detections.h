@@ -24,7 +24,9 @@ enum r2_mask_format {
     R2_MASK_NONE      /* not at all: none are made */
 };
 
-enum { R2_MASKS_MAX_BYTES = 16 << 20 }; /* of the run lengths of all masks together */
+/* Of all masks of an answer together: bytes of run lengths, pixels of the boxes in which outlines are
+   looked for. */
+enum { R2_MASKS_MAX_BYTES = 16 << 20, R2_MASKS_MAX_PIXELS = 1 << 30 };
 
 struct r2_detections {
     const struct r2_labels *labels; /* borrowed from the head, which outlives results; NULL: none */
@@ -40,8 +42,8 @@ struct r2_detections {
 };
 
 /* JSON: scores as they are, boxes rounded to hundredths of a pixel; of a mask `rle` or `polygons`, as a
-   segmentation has them, at the picture's size. R2_INVALID for more run lengths than
-   R2_MASKS_MAX_BYTES, or outlines with more points than R2_POLYGONS_MAX_POINTS, together.
+   segmentation has them, at the picture's size. R2_INVALID for more than
+   R2_MASKS_MAX_BYTES, R2_MASKS_MAX_PIXELS, or R2_POLYGONS_MAX_POINTS together.
 
    Drawn, masks are veils under all boxes, and those of better detections above. */
 extern const struct r2_result_kind r2_detections_kind;

@@ -141,12 +141,18 @@ static void expect_too_much(enum r2_mask_format format, uint32_t size, size_t co
 
 Test(detections, masks_are_bounded_together)
 {
-    expect_too_much(R2_MASK_RLE, 30000, 50,
-                    "parameter masks: the run lengths have over 16777216 bytes; a lower 'max', or "
-                    "'none', has less");
-    expect_too_much(R2_MASK_POLYGONS, 280, 300,
-                    "parameter masks: the outlines have over 262144 points; a lower 'max', or "
-                    "'none', has less");
+    expect_too_much(
+        R2_MASK_RLE, 30000, 50,
+        "parameter masks: over 16777216 bytes of run lengths; a lower 'max', or 'none', "
+        "has less");
+    expect_too_much(
+        R2_MASK_POLYGONS, 280, 300,
+        "parameter masks: over 262144 points of outlines; a lower 'max', or 'none', has "
+        "less");
+    expect_too_much(
+        R2_MASK_POLYGONS, 33000, 1,
+        "parameter masks: over 1073741824 pixels to find outlines in; a lower 'max', or "
+        "'none', has less");
 }
 
 /* The colour of a pixel of a grey picture, drawn on. */
