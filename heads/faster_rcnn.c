@@ -216,9 +216,8 @@ static void build_mask_head(const void *self, uint32_t stage, struct r2_graph *g
 
 struct state {
     struct r2_proposals proposals;
-    struct r2_box
-        *regions;  /* [proposals.count]: what the box heads look at, refined by a cascade */
-    float *logits; /* [proposals.count, classes + 1]: sums over the stages of a cascade */
+    struct r2_box *regions; /* [proposals.count]: what the box heads look at next */
+    float *logits;          /* [proposals.count, classes + 1]: sums over a cascade's stages */
     struct r2_candidates candidates;
     struct r2_result found; /* detections, once the box heads have run */
     float width, height;    /* of the picture in the network's input */
@@ -317,7 +316,7 @@ static enum r2_status fill_boxes(const void *self, const struct r2_head_run *run
     return R2_OK;
 }
 
-/* The mean of a region's logits so far. */
+/* The logits of a region; in a cascade their sum so far, and behind the last stage their mean. */
 static const float *mean_logits(const struct faster_rcnn *rcnn, const struct r2_head_run *run,
                                 size_t region, const float *logits)
 {
