@@ -43,6 +43,22 @@ struct r2_box r2_box_unscale(struct r2_box box, float scale_x, float scale_y)
     return (struct r2_box){box.x1 / scale_x, box.y1 / scale_y, box.x2 / scale_x, box.y2 / scale_y};
 }
 
+struct r2_box r2_box_to_network(const struct r2_geometry *geometry, struct r2_box box)
+{
+    double x1, y1, x2, y2;
+    r2_geometry_to_network(geometry, (double)box.x1, (double)box.y1, &x1, &y1);
+    r2_geometry_to_network(geometry, (double)box.x2, (double)box.y2, &x2, &y2);
+    return (struct r2_box){(float)x1, (float)y1, (float)x2, (float)y2};
+}
+
+struct r2_box r2_box_to_picture(const struct r2_geometry *geometry, struct r2_box box)
+{
+    double x1, y1, x2, y2;
+    r2_geometry_to_picture(geometry, (double)box.x1, (double)box.y1, &x1, &y1);
+    r2_geometry_to_picture(geometry, (double)box.x2, (double)box.y2, &x2, &y2);
+    return (struct r2_box){(float)x1, (float)y1, (float)x2, (float)y2};
+}
+
 struct r2_box r2_box_decode(const struct r2_box_coder *coder, struct r2_box from,
                             const float *deltas)
 {

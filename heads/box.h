@@ -9,6 +9,8 @@
 
 #include <stdbool.h>
 
+#include "image/input.h"
+
 struct r2_box {
     float x1, y1, x2, y2;
 };
@@ -27,6 +29,10 @@ struct r2_box r2_box_clip(struct r2_box box, float width, float height);
 
 /* From a resized picture back to the one it was made of: x / scale_x, y / scale_y. */
 struct r2_box r2_box_unscale(struct r2_box box, float scale_x, float scale_y);
+
+/* From pixels of the picture to those of the network's input, and back. */
+struct r2_box r2_box_to_network(const struct r2_geometry *geometry, struct r2_box box);
+struct r2_box r2_box_to_picture(const struct r2_geometry *geometry, struct r2_box box);
 
 /* How a network writes a box relative to another (Girshick et al., R-CNN, 2014): each number is
    delta * std + mean. */

@@ -28,35 +28,44 @@ static enum r2_status check_finite(const float *values, size_t count, const char
     return R2_OK;
 }
 
-/* Clipped in the network's pixels, then taken to the picture's, in which boxes are compared. */
-static struct r2_box place(const struct r2_candidate_rule *rule, struct r2_box region,
-                           const float *deltas)
+/* In the network's pixels, clipped. */
+static struct r2_box decode(const struct r2_candidate_rule *rule, struct r2_box region,
+                            const float *deltas)
 {
-    static const struct r2_box_coder coder = {.stds = {0.1f, 0.1f, 0.2f, 0.2f}};
-    const struct r2_box box =
-        r2_box_clip(r2_box_decode(&coder, region, deltas), rule->width, rule->height);
-    double x1, y1, x2, y2;
-    r2_geometry_to_picture(rule->geometry, (double)box.x1, (double)box.y1, &x1, &y1);
-    r2_geometry_to_picture(rule->geometry, (double)box.x2, (double)box.y2, &x2, &y2);
-    return (struct r2_box){(float)x1, (float)y1, (float)x2, (float)y2};
+    static const struct r2_box_coder coders[R2_CASCADE_STAGES] = {
+        {.stds = {0.1f, 0.1f, 0.2f, 0.2f}},
+        {.stds = {0.05f, 0.05f, 0.1f, 0.1f}},
+        {.stds = {0.033f, 0.033f, 0.067f, 0.067f}},
+    };
+    return r2_box_clip(r2_box_decode(&coders[rule->stage], region, deltas), rule->width,
+                       rule->height);
+}
+
+enum r2_status r2_candidates_refine(const struct r2_candidate_rule *rule, struct r2_box *region,
+                                    const float *deltas, struct r2_error *err)
+{
+    R2_TRY(check_finite(deltas, 4, "delta", err));
+    *region = decode(rule, *region, deltas);
+    return R2_OK;
 }
 
 enum r2_status r2_candidates_add(const struct r2_candidate_rule *rule, struct r2_box region,
                                  const float *logits, const float *deltas,
                                  struct r2_candidates *candidates, struct r2_error *err)
 {
-    const uint32_t all = rule->classes + 1;
+    const uint32_t all = rule->classes + 1, boxes = rule->agnostic ? 1 : rule->classes;
     double most = -INFINITY, sum = 0;
     R2_TRY(check_finite(logits, all, "logit", err));
-    R2_TRY(check_finite(deltas, 4 * (size_t)rule->classes, "delta", err));
+    R2_TRY(check_finite(deltas, 4 * (size_t)boxes, "delta", err));
     for (uint32_t i = 0; i < all; i++) most = fmax(most, (double)logits[i]);
     for (uint32_t i = 0; i < all; i++) sum += exp((double)logits[i] - most);
     for (uint32_t i = 0; i < rule->classes; i++) {
         const float score = (float)(exp((double)logits[i] - most) / sum);
         if (!(score > rule->min_score)) continue;
         R2_TRY(reserve(candidates, err));
+        const struct r2_box box = decode(rule, region, deltas + 4 * (size_t)(i % boxes));
         candidates->items[candidates->count++] =
-            (struct r2_detection){i, score, place(rule, region, deltas + 4 * (size_t)i)};
+            (struct r2_detection){i, score, r2_box_to_picture(rule->geometry, box)};
     }
     return R2_OK;
 }

@@ -58,11 +58,14 @@ struct r2_head_run {
     const struct r2_geometry *geometry; /* of the trunk's input; for crops, of the picture itself */
     const void *params;                 /* of the request; NULL when the type has none */
     const struct r2_result *needed;     /* of the head that it needs; NULL when it needs none */
+    bool asked;                         /* false: only another head wants the result */
+    uint32_t stage;                     /* which of its networks over regions runs */
     void *state;                        /* what `gather` made; NULL for a head without regions */
 };
 
-/* A second network, over regions of what the first one computed. The model runs it in batches and
-   leaves the outputs on the taps alone meanwhile.
+/* A second network, over regions of what the first one computed, and perhaps others behind it. The
+   model runs them one after the other, each in batches, and leaves the outputs on the taps alone
+   meanwhile.
 
    Without `build` the regions are crops of the picture: the network is the trunk with the head's own
    nodes, for each crop, and there is none over the picture as a whole. */
@@ -70,11 +73,12 @@ struct r2_head_regions {
     struct r2_extent (*window)(const void *self); /* height and width of a region */
     bool singly; /* no batches: for convolutions, which gain nothing by them */
 
-    /* Adds the network to an empty graph: an input of some channels, named outputs. NULL: crops. */
-    void (*build)(const void *self, struct r2_graph *graph);
+    /* Adds the network of a stage to an empty graph: an input of some channels, named outputs. NULL:
+       crops. */
+    void (*build)(const void *self, uint32_t stage, struct r2_graph *graph);
 
     /* Finds the regions: their number, which may be 0, and what the head wants to remember of this
-       run. */
+       run. *ret_state is run->state: NULL before the first stage, later the head's own. */
     enum r2_status (*gather)(const void *self, const struct r2_head_run *run, void **ret_state,
                              size_t *ret_count, struct r2_error *err);
 
@@ -89,6 +93,10 @@ struct r2_head_regions {
                            struct r2_error *err);
 
     void (*finish)(void *state); /* takes NULL */
+
+    /* The network of a stage from 1 on, which may be this one again; NULL behind the last. Itself NULL:
+       there is one stage. Of the first network only, as `finish`. */
+    const struct r2_head_regions *(*next)(const void *self, uint32_t stage);
 };
 
 /* What a head may look at while it is made; borrowed. */
@@ -150,6 +158,14 @@ struct r2_head_type {
 static inline bool r2_head_takes_crops(const struct r2_head_type *type)
 {
     return type->regions && !type->regions->build;
+}
+
+/* The network over regions of a stage, from 0; NULL behind the last. */
+static inline const struct r2_head_regions *r2_head_regions_at(const struct r2_head_type *type,
+                                                               const void *self, uint32_t stage)
+{
+    if (!stage || !type->regions) return type->regions;
+    return type->regions->next ? type->regions->next(self, stage) : NULL;
 }
 
 /* R2_INVALID names the nearest known type. */

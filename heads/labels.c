@@ -18,6 +18,15 @@ enum r2_status r2_head_find_rows(const struct r2_head_setup *setup, const char *
     return R2_OK;
 }
 
+enum r2_status r2_head_has_tensor(const struct r2_head_setup *setup, const char *official,
+                                  bool *ret, struct r2_error *err)
+{
+    char name[R2_NAME_SIZE];
+    R2_TRY(r2_naming_apply(setup->naming, official, name, err));
+    *ret = r2_weights_find(setup->weights, name) != NULL;
+    return R2_OK;
+}
+
 enum r2_status r2_head_read_labels(const struct r2_head_setup *setup, const char *path,
                                    uint32_t classes, struct r2_labels *ret, struct r2_error *err)
 {

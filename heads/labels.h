@@ -1,5 +1,5 @@
 /*
- * The classes of a head: how many its weights have, and their names.
+ * What the weights of a head tell of it: how many classes they have; and the names of these.
  */
 #ifndef R2_HEADS_LABELS_H
 #define R2_HEADS_LABELS_H
@@ -15,6 +15,10 @@ enum { R2_CLASSES_MAX = 65536 };
    when they are no such matrix, or have more than R2_CLASSES_MAX rows. */
 enum r2_status r2_head_find_rows(const struct r2_head_setup *setup, const char *official,
                                  const struct r2_tensor_entry **ret, struct r2_error *err);
+
+/* Whether the weights have the tensor of this official name. R2_INVALID for a name that is too long. */
+enum r2_status r2_head_has_tensor(const struct r2_head_setup *setup, const char *official,
+                                  bool *ret, struct r2_error *err);
 
 /* Reads the labels file of a head with `classes` classes. A NULL path is no labels. */
 enum r2_status r2_head_read_labels(const struct r2_head_setup *setup, const char *path,

@@ -112,8 +112,9 @@ static enum r2_status make_plan(const void *context, const struct r2_plan_key *k
         key->stage ? model->heads[regions].trunk : model->passes[key->pass].trunk;
     struct r2_graph graph;
     r2_graph_init(&graph);
-    enum r2_status status = key->stage ? r2_regions_graph(model, regions, &graph, err)
-                                       : r2_model_graph(model, trunk, key->heads, &graph, err);
+    enum r2_status status = key->stage
+                                ? r2_regions_graph(model, regions, key->stage - 1, &graph, err)
+                                : r2_model_graph(model, trunk, key->heads, &graph, err);
     if (status == R2_OK)
         status =
             r2_plan_create(&graph, model->trunks[trunk].params, key->shape, key->threads, ret, err);

@@ -92,20 +92,24 @@ enum r2_status r2_model_plan(const struct r2_model *model, uint32_t pass, uint32
                              struct r2_input_shape shape, unsigned threads, struct r2_plan **ret,
                              bool *ret_hit, struct r2_error *err);
 
-/* The network of head i over regions (regions.c) in an initialised graph. */
-enum r2_status r2_regions_graph(const struct r2_model *model, uint32_t i, struct r2_graph *graph,
-                                struct r2_error *err);
+/* A stage of head i that runs over regions (regions.c); NULL behind the last. */
+const struct r2_head_regions *r2_regions_at(const struct r2_model *model, uint32_t i,
+                                            uint32_t stage);
+
+/* Its network in an initialised graph. */
+enum r2_status r2_regions_graph(const struct r2_model *model, uint32_t i, uint32_t stage,
+                                struct r2_graph *graph, struct r2_error *err);
 
 /* The largest batch that it is run in. */
-uint32_t r2_regions_largest(const struct r2_model *model, uint32_t i);
+uint32_t r2_regions_largest(const struct r2_head_regions *regions);
 
 /* Its compiled plan; counted. */
-enum r2_status r2_regions_plan(const struct r2_model *model, uint32_t i, uint32_t batch,
-                               unsigned threads, struct r2_plan **ret, bool *ret_hit,
-                               struct r2_error *err);
+enum r2_status r2_regions_plan(const struct r2_model *model, uint32_t i, uint32_t stage,
+                               uint32_t batch, unsigned threads, struct r2_plan **ret,
+                               bool *ret_hit, struct r2_error *err);
 
-/* Gathers the regions of head i and runs them in a session of their own; run->state is set, also on
-   failure, and the caller's to finish. */
+/* Gathers the regions of head i and runs them, stage by stage, in a session of their own; run->state
+   is set, also on failure, and the caller's to finish. */
 enum r2_status r2_regions_run(const struct r2_work *work, uint32_t i, struct r2_session *session,
                               struct r2_head_run *run, struct r2_answer *answer,
                               struct r2_error *err);

@@ -65,14 +65,14 @@ static enum r2_status pass_stages(const struct r2_model *model, uint32_t pass,
     return take_stages(status, &graph, picture, ret, err);
 }
 
-static enum r2_status regions_stages(const struct r2_model *model, uint32_t i, json_t **ret,
-                                     struct r2_error *err)
+static enum r2_status regions_stages(const struct r2_model *model, uint32_t i, uint32_t stage,
+                                     json_t **ret, struct r2_error *err)
 {
-    const struct r2_model_part *part = &model->heads[i];
+    const struct r2_extent window = r2_regions_at(model, i, stage)->window(model->heads[i].self);
     struct r2_graph graph;
     r2_graph_init(&graph);
-    enum r2_status status = r2_regions_graph(model, i, &graph, err);
-    return take_stages(status, &graph, part->type->regions->window(part->self), ret, err);
+    enum r2_status status = r2_regions_graph(model, i, stage, &graph, err);
+    return take_stages(status, &graph, window, ret, err);
 }
 
 static enum r2_status report_pass(const struct r2_model *model, uint32_t pass, unsigned threads,
@@ -102,16 +102,17 @@ static enum r2_status report_pass(const struct r2_model *model, uint32_t pass, u
     return add_plan(plan, report, list, arena, err);
 }
 
-/* The largest batch of regions of head i; adds the arena of its session. */
-static enum r2_status report_regions(const struct r2_model *model, uint32_t i, unsigned threads,
-                                     json_t *list, size_t *arena, struct r2_error *err)
+/* The largest batch of regions of a stage of head i; adds the arena of its session. */
+static enum r2_status report_regions(const struct r2_model *model, uint32_t i, uint32_t stage,
+                                     unsigned threads, json_t *list, size_t *arena,
+                                     struct r2_error *err)
 {
-    const uint32_t batch = r2_regions_largest(model, i);
+    const uint32_t batch = r2_regions_largest(r2_regions_at(model, i, stage));
     struct r2_plan *plan = NULL;
     json_t *stages = NULL;
     bool hit;
-    R2_TRY(r2_regions_plan(model, i, batch, threads, &plan, &hit, err));
-    if (regions_stages(model, i, &stages, err) != R2_OK) {
+    R2_TRY(r2_regions_plan(model, i, stage, batch, threads, &plan, &hit, err));
+    if (regions_stages(model, i, stage, &stages, err) != R2_OK) {
         r2_plan_unref(plan);
         return err->status;
     }
@@ -148,9 +149,9 @@ enum r2_status r2_model_report(struct r2_model *model, unsigned threads, json_t 
     for (uint32_t pass = 0; pass < model->pass_count && status == R2_OK; pass++)
         if (!model->passes[pass].crops)
             status = report_pass(model, pass, threads, passes, &arena, err);
-    for (uint32_t i = 0; i < model->head_count && status == R2_OK; i++)
-        if (model->heads[i].type->regions)
-            status = report_regions(model, i, threads, regions, &regions_arena, err);
+    for (uint32_t i = 0; i < model->head_count; i++)
+        for (uint32_t stage = 0; status == R2_OK && r2_regions_at(model, i, stage); stage++)
+            status = report_regions(model, i, stage, threads, regions, &regions_arena, err);
     if (status != R2_OK) {
         json_decref(regions);
         json_decref(passes);

@@ -8,19 +8,11 @@
 
 enum { LABELS = 256, STRIP = 64 };
 
-/* A mask that is being written. */
-struct mask {
-    size_t end;       /* pixels that are counted so far */
-    int64_t last[2];  /* counts: the last, the one before it */
-    unsigned written; /* counts; 3 stands for all above */
-    struct r2_text *text;
-};
-
-static void add_count(struct mask *mask, int64_t count)
+static void add_count(struct r2_rle *rle, int64_t count)
 {
     char digits[16];
     size_t used = 0;
-    int64_t rest = mask->written > 2 ? count - mask->last[1] : count;
+    int64_t rest = rle->written > 2 ? count - rle->last[1] : count;
     bool more = true;
     while (more) {
         int digit = (int)(rest & 31);
@@ -28,17 +20,34 @@ static void add_count(struct mask *mask, int64_t count)
         more = rest != (digit & 16 ? -1 : 0);
         digits[used++] = (char)('0' + (more ? digit | 32 : digit));
     }
-    r2_text_add_bytes(mask->text, digits, used);
-    mask->last[1] = mask->last[0];
-    mask->last[0] = count;
-    if (mask->written < 3) mask->written++;
+    r2_text_add_bytes(rle->text, digits, used);
+    rle->last[1] = rle->last[0];
+    rle->last[0] = count;
+    if (rle->written < 3) rle->written++;
 }
 
-static void add_run(struct mask *mask, size_t start, size_t end)
+/* Writes the open run and what is between it and the one before. */
+static void close_run(struct r2_rle *rle)
 {
-    add_count(mask, (int64_t)(start - mask->end));
-    add_count(mask, (int64_t)(end - start));
-    mask->end = end;
+    if (rle->start == rle->end) return;
+    add_count(rle, (int64_t)(rle->start - rle->counted));
+    add_count(rle, (int64_t)(rle->end - rle->start));
+    rle->counted = rle->end;
+}
+
+void r2_rle_add(struct r2_rle *rle, size_t start, size_t end)
+{
+    if (start != rle->end) {
+        close_run(rle);
+        rle->start = start;
+    }
+    rle->end = end;
+}
+
+void r2_rle_end(struct r2_rle *rle, size_t total)
+{
+    close_run(rle);
+    if (rle->counted < total) add_count(rle, (int64_t)(total - rle->counted));
 }
 
 /* Where the run of bytes that begins at `at` ends. */
@@ -63,33 +72,28 @@ static void turn_strip(const uint8_t *labels, size_t width, size_t height, size_
         for (size_t x = 0; x < columns; x++) ret[x * height + y] = labels[y * width + x];
 }
 
-/* The run that is open, which may go on in the next strip. */
-struct open_run {
-    size_t start;
-    uint8_t label;
-};
-
-static void walk_strip(const uint8_t *strip, size_t size, size_t position, struct open_run *open,
-                       struct mask *masks)
+static void walk_strip(const uint8_t *strip, size_t size, size_t position, struct r2_rle *masks)
 {
-    for (size_t at = 0; at < size; at = run_end(strip, at, size)) {
-        if (strip[at] == open->label) continue;
-        add_run(&masks[open->label], open->start, position + at);
-        *open = (struct open_run){position + at, strip[at]};
+    for (size_t at = 0, end; at < size; at = end) {
+        end = run_end(strip, at, size);
+        r2_rle_add(&masks[strip[at]], position + at, position + end);
     }
 }
 
-static enum r2_status finish_masks(const struct mask *masks, size_t count, struct r2_error *err)
+static enum r2_status finish_masks(struct r2_rle *masks, size_t count, size_t total,
+                                   struct r2_error *err)
 {
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
+        if (masks[i].end) r2_rle_end(&masks[i], total);
         if (masks[i].text->failed) return r2_fail(err, R2_NO_MEMORY, "no memory for run lengths");
+    }
     return R2_OK;
 }
 
 enum r2_status r2_rle_encode(const uint8_t *labels, uint32_t width, uint32_t height, size_t count,
                              struct r2_text *ret, struct r2_error *err)
 {
-    struct mask masks[LABELS] = {{0}};
+    struct r2_rle masks[LABELS] = {{0}};
     const size_t total = (size_t)width * height;
     R2_AUTOFREE uint8_t *strip = NULL;
     if (!total) return R2_OK;
@@ -98,15 +102,10 @@ enum r2_status r2_rle_encode(const uint8_t *labels, uint32_t width, uint32_t hei
                        height);
     R2_TRY(r2_alloc(height, STRIP, "columns of a mask", &strip, err));
     for (size_t i = 0; i < count; i++) masks[i].text = &ret[i];
-    struct open_run open = {0, labels[0]};
     for (size_t x = 0; x < width; x += STRIP) {
         const size_t columns = width - x < STRIP ? width - x : STRIP;
         turn_strip(labels + x, width, height, columns, strip);
-        walk_strip(strip, columns * height, x * height, &open, masks);
+        walk_strip(strip, columns * height, x * height, masks);
     }
-    add_run(&masks[open.label], open.start, total);
-    for (size_t i = 0; i < count; i++)
-        if (masks[i].written && masks[i].end < total)
-            add_count(&masks[i], (int64_t)(total - masks[i].end));
-    return finish_masks(masks, count, err);
+    return finish_masks(masks, count, total, err);
 }

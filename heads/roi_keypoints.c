@@ -119,9 +119,10 @@ static void roi_keypoints_build(const void *self, struct r2_graph *graph,
     r2_head_add_output(graph, prefix, "features", sum);
 }
 
-static void build_regions(const void *self, struct r2_graph *graph)
+static void build_regions(const void *self, uint32_t stage, struct r2_graph *graph)
 {
     const struct roi_keypoints *head = self;
+    (void)stage;
     const r2_value region = r2_graph_input(graph, (uint32_t)head->channels);
     r2_value x = region;
     for (int64_t i = 0; i < head->convs; i++) {
@@ -198,14 +199,6 @@ static enum r2_status gather(const void *self, const struct r2_head_run *run, vo
     return R2_OK;
 }
 
-static struct r2_box to_network(const struct r2_geometry *geometry, struct r2_box box)
-{
-    double x1, y1, x2, y2;
-    r2_geometry_to_network(geometry, (double)box.x1, (double)box.y1, &x1, &y1);
-    r2_geometry_to_network(geometry, (double)box.x2, (double)box.y2, &x2, &y2);
-    return (struct r2_box){(float)x1, (float)y1, (float)x2, (float)y2};
-}
-
 static enum r2_status fill(const void *self, const struct r2_head_run *run, size_t first,
                            size_t count, float *dst, struct r2_error *err)
 {
@@ -216,7 +209,7 @@ static enum r2_status fill(const void *self, const struct r2_head_run *run, size
     (void)err;
     for (size_t i = 0; i < count; i++) {
         r2_roi_align(&state->features, scale,
-                     to_network(run->geometry, region_of(head, state, first + i)), bins,
+                     r2_box_to_network(run->geometry, region_of(head, state, first + i)), bins,
                      state->work, dst);
         dst += (size_t)bins * bins * (size_t)head->channels;
     }

@@ -84,7 +84,8 @@ static enum r2_status decode_head(const struct pass *pass, uint32_t i, struct r2
     struct r2_head_run run = {.outputs = {runner->session, part->prefix},
                               .picture = pass->picture,
                               .geometry = &pass->geometry,
-                              .params = work->params[i]};
+                              .params = work->params[i],
+                              .asked = work->heads >> i & 1};
     const int needs = r2_needs_of(work, i);
     if (needs >= 0) run.needed = &answer->results[needs];
     enum r2_status status = R2_OK;

@@ -6,6 +6,7 @@
 #include "base/memory.h"
 #include "heads/label_map.h"
 #include "heads/labels.h"
+#include "heads/mask_json.h"
 #include "heads/polygons.h"
 #include "heads/rle.h"
 #include "image/draw.h"
@@ -94,10 +95,8 @@ static bool set_runs(const struct r2_segmentation *segmentation, const struct r2
 {
     for (size_t i = 0; i < label_count(segmentation); i++) {
         if (!classes->by_label[i]) continue;
-        json_t *counts = json_stringn_nocheck(r2_text_view(&texts[i]), texts[i].size);
         if (!set(classes->by_label[i], "rle",
-                 json_pack("{s:[I, I], s:o}", "size", (json_int_t)segmentation->height,
-                           (json_int_t)segmentation->width, "counts", counts)))
+                 r2_rle_json(segmentation->width, segmentation->height, &texts[i])))
             return false;
     }
     return true;
@@ -115,46 +114,20 @@ static enum r2_status add_runs(const struct r2_segmentation *segmentation,
     return status;
 }
 
-static json_t *ring_to_json(const struct r2_polygons *polygons, const struct r2_ring *ring)
-{
-    json_t *list = json_array();
-    bool failed = !list;
-    for (size_t i = ring->first; i < ring->first + ring->count && !failed; i++)
-        failed = json_array_append_new(list, json_integer(polygons->points[i].x)) != 0 ||
-                 json_array_append_new(list, json_integer(polygons->points[i].y)) != 0;
-    if (!failed) return list;
-    json_decref(list);
-    return NULL;
-}
-
-/* Adds a polygon to its class, or a hole to a polygon; `holes` has the lists of the rings so far. */
-static bool add_ring(const struct r2_polygons *polygons, size_t i, json_t *class, json_t **holes)
-{
-    const struct r2_ring *ring = &polygons->rings[i];
-    json_t *outline = ring_to_json(polygons, ring);
-    if (ring->outer != i) return json_array_append_new(holes[ring->outer], outline) == 0;
-    json_t *list = json_object_get(class, "polygons");
-    holes[i] = json_array();
-    return json_array_append_new(list,
-                                 json_pack("{s:o, s:o}", "outer", outline, "holes", holes[i])) == 0;
-}
-
 static enum r2_status add_polygons(const struct r2_segmentation *segmentation,
                                    struct class_list *classes, struct r2_error *err)
 {
     R2_CLEANUP(r2_polygons_finish) struct r2_polygons polygons = {0};
-    R2_AUTOFREE json_t **holes = NULL;
+    json_t *lists[R2_SEGMENTATION_LABELS] = {NULL};
     if (r2_polygons_find(segmentation->map, segmentation->width, segmentation->height, tolerance,
                          &polygons, err) != R2_OK)
         return r2_fail_in(err, "parameter format: polygons");
-    R2_TRY(r2_alloc(polygons.ring_count, sizeof(json_t *), "outlines", &holes, err));
-    for (size_t i = 0; i < label_count(segmentation); i++)
-        if (classes->by_label[i] && !set(classes->by_label[i], "polygons", json_array()))
-            return no_memory(err);
-    for (size_t i = 0; i < polygons.ring_count; i++)
-        if (!add_ring(&polygons, i, classes->by_label[polygons.rings[i].label], holes))
-            return no_memory(err);
-    return R2_OK;
+    for (size_t i = 0; i < label_count(segmentation); i++) {
+        if (!classes->by_label[i]) continue;
+        lists[i] = json_array();
+        if (!set(classes->by_label[i], "polygons", lists[i])) return no_memory(err);
+    }
+    return r2_polygons_json(&polygons, (struct r2_point){0, 0}, lists, err);
 }
 
 static enum r2_status segmentation_to_png(const void *data, struct r2_buffer *ret,

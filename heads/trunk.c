@@ -67,6 +67,17 @@ void r2_trunk_finish(struct r2_trunk *trunk)
     r2_options_finish(&r2_backbone_table, &trunk->options);
 }
 
+static enum r2_status check_regions(const struct r2_model *model, uint32_t i, uint32_t stage,
+                                    const struct r2_params *params, struct r2_error *err)
+{
+    struct r2_graph graph;
+    r2_graph_init(&graph);
+    enum r2_status status = r2_regions_graph(model, i, stage, &graph, err);
+    if (status == R2_OK) status = r2_params_check(params, &graph, err);
+    r2_graph_finish(&graph);
+    return status;
+}
+
 /* The tensors of all networks of a trunk: itself with its heads, and those over regions. */
 static enum r2_status check_params(const struct r2_model *model, uint32_t trunk,
                                    struct r2_error *err)
@@ -80,13 +91,10 @@ static enum r2_status check_params(const struct r2_model *model, uint32_t trunk,
     enum r2_status status = r2_model_graph(model, trunk, heads, &graph, err);
     if (status == R2_OK) status = r2_params_check(params, &graph, err);
     r2_graph_finish(&graph);
-    for (uint32_t i = 0; i < model->head_count && status == R2_OK; i++) {
-        if (!(heads >> i & 1) || !model->heads[i].type->regions) continue;
-        r2_graph_init(&graph);
-        status = r2_regions_graph(model, i, &graph, err);
-        if (status == R2_OK) status = r2_params_check(params, &graph, err);
-        r2_graph_finish(&graph);
-    }
+    for (uint32_t i = 0; i < model->head_count; i++)
+        for (uint32_t stage = 0;
+             status == R2_OK && heads >> i & 1 && r2_regions_at(model, i, stage); stage++)
+            status = check_regions(model, i, stage, params, err);
     return status;
 }
 

@@ -41,6 +41,7 @@ enum r2_status r2_deepstack_select(struct r2_job *job, const struct r2_query *qu
     R2_TRY(check_model(job, err));
     R2_TRY(r2_work_select(&job->work, task, err));
     R2_TRY(r2_work_set(&job->work, "min_score", "0.4", NULL, err));
+    R2_TRY(r2_work_set(&job->work, "masks", "none", NULL, err));
     return r2_work_set(&job->work, "max", "20", NULL, err);
 }
 

@@ -1,5 +1,5 @@
-"""Measure a running daemon: POST /detect and /keypoints on a COCO-format folder (average precision by pycocotools), POST
-/segment on a folder of masks (IoU).
+"""Measure a running daemon: POST /detect and /keypoints on a COCO-format folder (average precision by pycocotools, of boxes
+and, where the answers have them, masks), POST /segment on a folder of masks (IoU).
 
 Of /detect every category of the annotations that has a name in ``--names`` counts; an answer's label is matched to a category by
 name. Of /keypoints the daemon's own persons have an average precision, and true boxes, given in the request, a PCK: the share of
@@ -54,7 +54,7 @@ def ask(url: str, photo: Path) -> list[dict]:
 
 
 def evaluate(url: str, coco: COCO, images: Path, names: set[str], limit: int | None) -> float:
-    """AP at IoU 0.50:0.95; prints the whole table."""
+    """AP of boxes at IoU 0.50:0.95; prints the whole table, and that of masks."""
     categories = {c["name"]: c["id"] for c in coco.dataset["categories"] if c["name"] in names}
     if not categories:
         raise SystemExit("no category of the annotations is among the names")
@@ -67,7 +67,7 @@ def evaluate(url: str, coco: COCO, images: Path, names: set[str], limit: int | N
                 continue
             x1, y1, x2, y2 = d["box"]
             found.append({"image_id": image, "category_id": categories[d["label"]], "score": d["score"],
-                          "bbox": [x1, y1, x2 - x1, y2 - y1]})
+                          "bbox": [x1, y1, x2 - x1, y2 - y1]} | ({"segmentation": d["rle"]} if "rle" in d else {}))
         if sys.stderr.isatty():
             print(f"\r{done} of {len(ids)} photos", end="\n" if done == len(ids) else "", file=sys.stderr)
     if strangers:
@@ -75,6 +75,11 @@ def evaluate(url: str, coco: COCO, images: Path, names: set[str], limit: int | N
     if not found:
         print("no detections")
         return 0.0
+    if all("segmentation" in f for f in found):
+        print("masks:")
+        masks = [{k: v for k, v in f.items() if k != "bbox"} for f in found]  # so that areas are those of masks
+        average_precision(coco, masks, ids, sorted(categories.values()), True, "segm")
+        print("boxes:")
     return float(average_precision(coco, found, ids, sorted(categories.values()), True)[0])
 
 

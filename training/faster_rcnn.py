@@ -1,8 +1,9 @@
-"""Faster R-CNN on a Res2Net trunk with a feature pyramid, inference only: the reference of the head ``faster_rcnn``.
+"""Faster R-CNN on a Res2Net trunk with a feature pyramid, and Mask and Cascade R-CNN as its options; inference only: the
+reference of the head ``faster_rcnn``.
 
-Parameters carry mmdetection's names (``backbone.* neck.* rpn_head.* roi_head.bbox_head.*``), so a published checkpoint of
-``faster-rcnn_res2net-101_fpn`` loads with ``strict=True``; semantics are those of mmdetection 2 and 3, as the model zoo
-sheet describes them. The defaults of ``Options`` are that detector; a narrow one is the same code with smaller numbers.
+Parameters carry mmdetection's names (``backbone.* neck.* rpn_head.* roi_head.bbox_head.* roi_head.mask_head.*``), so a
+published checkpoint of ``{faster,mask,cascade,cascade-mask}-rcnn_res2net-101_fpn`` loads with ``strict=True``; semantics are
+those of mmdetection 2 and 3. The defaults of ``Options`` are Faster R-CNN; a narrow one is the same code with smaller numbers.
 
 Test weights
 ------------
@@ -29,7 +30,8 @@ import testweights
 
 MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 LARGEST_DELTA = abs(math.log(16 / 1000))
-RPN_STDS, BOX_STDS = (1.0, 1.0, 1.0, 1.0), (0.1, 0.1, 0.2, 0.2)
+RPN_STDS = (1.0, 1.0, 1.0, 1.0)
+BOX_STDS = ((0.1, 0.1, 0.2, 0.2), (0.05, 0.05, 0.1, 0.1), (0.033, 0.033, 0.067, 0.067))  # of each stage of a cascade
 TAPS = ("c2", "c3", "c4", "c5")
 
 
@@ -57,6 +59,11 @@ class Options:
     score_threshold: float = 0.05
     nms: float = 0.5
     max: int = 100
+    cascade: bool = False  # three box heads (and mask heads), each on the boxes of the one before, which know no classes
+    masks: bool = False
+    mask_size: int = 14
+    mask_convs: int = 4
+    mask_channels: int = 256
 
 
 class Frame(NamedTuple):
@@ -76,11 +83,22 @@ class Proposals(NamedTuple):
 
 
 class Detections(NamedTuple):
-    """``boxes`` (n, 4) as x1 y1 x2 y2 in pixels of the original, descending ``scores`` (n), ``labels`` (n)."""
+    """``boxes`` (n, 4) as x1 y1 x2 y2 in pixels of the original, descending ``scores`` (n), ``labels`` (n); ``masks``
+    (n, size, size): how sure each cell of the box is."""
 
     boxes: Tensor
     scores: Tensor
     labels: Tensor
+    masks: Tensor | None = None
+
+
+class Look(NamedTuple):
+    """What a box head says of regions: ``boxes`` (n, 4) in network pixels, ``logits`` (n, classes + 1), and the boxes that
+    it makes of them, ``refined`` (n, classes or 1, 4), clipped."""
+
+    boxes: Tensor
+    logits: Tensor
+    refined: Tensor
 
 
 class Trunk(nn.Module):
@@ -150,13 +168,13 @@ class RpnHead(nn.Module):
 
 
 class BoxHead(nn.Module):
-    """Scores and per-class deltas of regions; the background is the last class."""
+    """Scores and deltas (for each class, or once for all) of regions; the background is the last class."""
 
-    def __init__(self, cin: int, size: int, width: int, classes: int):
+    def __init__(self, cin: int, size: int, width: int, classes: int, agnostic: bool):
         super().__init__()
         self.shared_fcs = nn.ModuleList((nn.Linear(cin * size * size, width), nn.Linear(width, width)))
         self.fc_cls = nn.Linear(width, classes + 1)
-        self.fc_reg = nn.Linear(width, 4 * classes)
+        self.fc_reg = nn.Linear(width, 4 if agnostic else 4 * classes)
 
     def forward(self, regions: Tensor) -> tuple[Tensor, Tensor]:
         x = regions.flatten(1)
@@ -165,10 +183,37 @@ class BoxHead(nn.Module):
         return self.fc_cls(x), self.fc_reg(x)
 
 
-class _RoiHead(nn.Module):
-    def __init__(self, bbox_head: BoxHead):
+class MaskHead(nn.Module):
+    """Logits of the mask of every class, with twice the cells of the regions."""
+
+    def __init__(self, cin: int, convs: int, width: int, classes: int):
         super().__init__()
-        self.bbox_head = bbox_head
+        self.convs = nn.ModuleList(Conv(width if i else cin, width, 3) for i in range(convs))
+        self.upsample = nn.ConvTranspose2d(width if convs else cin, width, 2, 2)
+        self.conv_logits = nn.Conv2d(width, classes, 1)
+
+    def forward(self, regions: Tensor) -> Tensor:
+        for conv in self.convs:
+            regions = F.relu(conv(regions))
+        return self.conv_logits(F.relu(self.upsample(regions)))
+
+
+class _RoiHead(nn.Module):
+    """A cascade has lists of heads under the names of the one."""
+
+    def __init__(self, o: Options):
+        super().__init__()
+        def each(make):
+            return nn.ModuleList(make() for _ in BOX_STDS) if o.cascade else make()
+        self.bbox_head = each(lambda: BoxHead(o.fpn_channels, o.roi_size, o.fc_channels, o.classes, o.cascade))
+        if o.masks:
+            self.mask_head = each(lambda: MaskHead(o.fpn_channels, o.mask_convs, o.mask_channels, o.classes))
+
+    def box_heads(self) -> list[BoxHead]:
+        return list(self.bbox_head) if isinstance(self.bbox_head, nn.ModuleList) else [self.bbox_head]
+
+    def mask_heads(self) -> list[MaskHead]:
+        return list(self.mask_head) if isinstance(self.mask_head, nn.ModuleList) else [self.mask_head]
 
 
 class FasterRCNN(nn.Module):
@@ -181,7 +226,7 @@ class FasterRCNN(nn.Module):
         planes = dict(zip(TAPS, trunk["planes"]))
         self.neck = Pyramid([planes[t] * res2net.EXPANSION for t in o.taps], o.fpn_channels, len(o.anchor_strides))
         self.rpn_head = RpnHead(o.fpn_channels, o.rpn_channels, len(o.anchor_scales) * len(o.anchor_ratios))
-        self.roi_head = _RoiHead(BoxHead(o.fpn_channels, o.roi_size, o.fc_channels, o.classes))
+        self.roi_head = _RoiHead(o)
 
     def pyramid(self, picture: Tensor) -> list[Tensor]:
         """The levels of a normalised and padded picture (1, 3, H, W), finest first."""
@@ -222,30 +267,44 @@ class FasterRCNN(nn.Module):
         scores, order = scores.sort(descending=True, stable=True)
         return Proposals(boxes[order][:self.options.proposals], scores[:self.options.proposals])
 
-    def regions(self, maps: list[Tensor], boxes: Tensor) -> Tensor:
+    def regions(self, maps: list[Tensor], boxes: Tensor, size: int) -> Tensor:
         """(n, C, size, size): each box read from the level that suits its size."""
         o = self.options
-        out = boxes.new_zeros(len(boxes), o.fpn_channels, o.roi_size, o.roi_size)
+        out = boxes.new_zeros(len(boxes), o.fpn_channels, size, size)
         levels = roi_levels(boxes, o)
         for i, stride in zip(range(len(o.taps)), o.anchor_strides):
             mine = (levels == i).nonzero()[:, 0]
             if len(mine):
-                out[mine] = roi_align(maps[i], [boxes[mine]], o.roi_size, 1 / stride, sampling_ratio=-1, aligned=True)
+                out[mine] = roi_align(maps[i], [boxes[mine]], size, 1 / stride, sampling_ratio=-1, aligned=True)
         return out
 
-    def scored(self, maps: list[Tensor], boxes: Tensor, frame: Frame) -> tuple[Tensor, Tensor]:
-        """Class probabilities (n, classes + 1) and boxes (n, classes, 4) in pixels of the original."""
-        o = self.options
-        logits, deltas = self.roi_head.bbox_head(self.regions(maps, boxes))
-        deltas = deltas.reshape(len(boxes), o.classes, 4)
-        out = clip(decode(boxes[:, None].expand_as(deltas), deltas, BOX_STDS), frame.height, frame.width)
-        factor = out.new_tensor((frame.width / frame.original_width, frame.height / frame.original_height))
-        return logits.softmax(1), out / factor.repeat(2)
+    def looks(self, maps: list[Tensor], boxes: Tensor, frame: Frame) -> list[Look]:
+        """What the box heads say, one after the other."""
+        out = []
+        for head, stds in zip(self.roi_head.box_heads(), BOX_STDS):
+            logits, deltas = head(self.regions(maps, boxes, self.options.roi_size))
+            deltas = deltas.reshape(len(boxes), -1, 4)
+            refined = clip(decode(boxes[:, None].expand_as(deltas), deltas, stds), frame.height, frame.width)
+            out.append(Look(boxes, logits, refined))
+            boxes = refined[:, 0]
+        return out
+
+    def scored(self, looks: list[Look], frame: Frame) -> tuple[Tensor, Tensor]:
+        """Class probabilities (n, classes + 1), of the mean logits, and boxes (n, classes, 4) in pixels of the original."""
+        logits = sum(look.logits for look in looks) / len(looks)
+        out = looks[-1].refined / factor(looks[-1].refined, frame)
+        return logits.softmax(1), out.expand(-1, self.options.classes, -1)
+
+    def masks(self, maps: list[Tensor], found: Detections, frame: Frame) -> Tensor:
+        """(n, size, size): how sure the cells of the boxes are to be of their class."""
+        regions = self.regions(maps, found.boxes * factor(found.boxes, frame), self.options.mask_size)
+        sure = torch.stack([head(regions).sigmoid() for head in self.roi_head.mask_heads()]).mean(0)
+        return sure[torch.arange(len(regions)), found.labels]
 
     def detect(self, maps: list[Tensor], boxes: Tensor, frame: Frame) -> Detections:
         """What the proposals' boxes show."""
         o = self.options
-        probabilities, refined = self.scored(maps, boxes, frame)
+        probabilities, refined = self.scored(self.looks(maps, boxes, frame), frame)
         parts = []
         for label in range(o.classes):
             chosen = (probabilities[:, label] > o.score_threshold).nonzero()[:, 0]
@@ -255,7 +314,8 @@ class FasterRCNN(nn.Module):
         mine, scores, labels = (torch.cat(p) for p in zip(*parts))
         scores, order = scores.sort(descending=True, stable=True)
         order = order[:o.max]
-        return Detections(mine[order], scores[:o.max], labels[order])
+        found = Detections(mine[order], scores[:o.max], labels[order])
+        return found._replace(masks=self.masks(maps, found, frame)) if o.masks else found
 
     def forward(self, picture: Tensor, frame: Frame) -> Detections:
         maps = self.pyramid(picture)
@@ -285,6 +345,20 @@ def decode(boxes: Tensor, deltas: Tensor, stds: tuple[float, ...]) -> Tensor:
 def clip(boxes: Tensor, height: int, width: int) -> Tensor:
     limits = boxes.new_tensor((width, height, width, height))
     return boxes.clamp(min=0).minimum(limits)
+
+
+def factor(like: Tensor, frame: Frame) -> Tensor:
+    """What boxes in pixels of the original are multiplied by to be in network pixels."""
+    return like.new_tensor((frame.width / frame.original_width, frame.height / frame.original_height)).repeat(2)
+
+
+def pasted(mask: Tensor, box: Tensor, height: int, width: int) -> Tensor:
+    """(height, width): where the mask (size, size) of a box, resized to it, is sure by half; no pixel of an empty box."""
+    x, y = (torch.arange(n, dtype=box.dtype) + 0.5 for n in (width, height))
+    x, y = ((p - a) / (b - a) * 2 - 1 for p, a, b in ((x, box[0], box[2]), (y, box[1], box[3])))
+    grid = torch.stack((x.expand(height, width), y[:, None].expand(height, width)), 2)
+    values = F.grid_sample(mask[None, None], grid[None], align_corners=False)[0, 0]
+    return (values >= 0.5) & bool((box[:2] < box[2:]).all())
 
 
 def roi_levels(boxes: Tensor, options: Options) -> Tensor:

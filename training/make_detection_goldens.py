@@ -7,7 +7,9 @@ its picture, in ``frames`` the four numbers of ``faster_rcnn.Frame``. The tensor
 
 * ``SIZE/pN/values``, ``/sums``, ``/absmax`` of each pyramid level N, as in ``make_goldens.py``; its shape in ``shapes``;
 * ``SIZE/proposals`` (n, 5): x1 y1 x2 y2 score, in order; ``SIZE/proposal_levels`` (n): the RoI level of each;
-* ``SIZE/detections`` (n, 6): x1 y1 x2 y2 score label, in order, in pixels of the original.
+* ``SIZE/detections`` (n, 6): x1 y1 x2 y2 score label, in order, in pixels of the original;
+* with masks ``SIZE/masks`` (n, size, size): the cells of each. ``runs`` in the metadata has under SIZE what these cells and
+  boxes, as stored, paste into the original: COCO's run lengths, one text each.
 
 The picture ``NAME`` of h x w pixels (the frame's, zeros beyond): its value at channel c, row y, column x is
 ``4 * max(1/8, g) * (a + b + d + e)``; g, a, b, d, e are blocks of one ``testweights.uniform`` number each, of 64, 64, 16, 4
@@ -17,7 +19,8 @@ Computed in float64, rounded once.
 
 Computed in float64, stored as f32; the f32 run must take the same decisions. A picture is taken only if no decision is
 closer than ``MARGIN``: scores at the cut-offs, at the threshold and of neighbours in the order; IoUs at the NMS thresholds;
-sizes where the RoI level or the number of sampling points changes; sides that decide whether a box is empty.
+sizes where the RoI level or the number of sampling points changes, in each stage of a cascade and for masks; sides that decide
+whether a box is empty.
 """
 from __future__ import annotations
 
@@ -27,7 +30,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from pycocotools import mask as coco_mask
 from safetensors.torch import save_file
 from torch import Tensor
 from torchvision.ops import box_iou
@@ -53,10 +58,13 @@ class Network(NamedTuple):
     scales: dict[str, float]
 
 
-def scales(rpn_cls: float, fc_cls: float) -> dict[str, float]:
-    """Factors that keep scores between flat and saturated; a negative ``rpn_cls`` makes the coarse levels win."""
-    return {"rpn_head.rpn_cls.weight": rpn_cls, "rpn_head.rpn_reg.weight": 0.5,
-            "roi_head.bbox_head.fc_cls.weight": fc_cls, "roi_head.bbox_head.fc_reg.weight": 1.5}
+def scales(rpn_cls: float, fc_cls: float, mask: float = 0, stages: int = 0) -> dict[str, float]:
+    """Factors that keep scores between flat and saturated; a negative ``rpn_cls`` makes the coarse levels win. ``mask`` is
+    that of the masks, 0 without; ``stages`` is 0 without a cascade."""
+    each = {"bbox_head{}.fc_cls": fc_cls, "bbox_head{}.fc_reg": 1.5} | ({"mask_head{}.conv_logits": mask} if mask else {})
+    return {"rpn_head.rpn_cls.weight": rpn_cls, "rpn_head.rpn_reg.weight": 0.5} | {
+        f"roi_head.{name.format(stage)}.weight": factor
+        for stage in ([f".{i}" for i in range(stages)] or [""]) for name, factor in each.items()}
 
 
 NETWORKS = {
@@ -70,6 +78,15 @@ NETWORKS = {
         classes=3, fpn_channels=48, rpn_channels=32, fc_channels=64, taps=("c3", "c4", "c5"), anchor_scales=(4, 6),
         anchor_ratios=(0.6, 1.5), anchor_strides=(8, 16, 32, 64, 128), pre_nms=120, proposals=100, rpn_nms=0.6,
         score_threshold=0.1, nms=0.4, max=30), (((224, 288), Frame(210, 287, 420, 574)),), scales(-0.5, 0.75)),
+    "mask": Network("custom", SMALL, Options(
+        classes=7, fpn_channels=64, rpn_channels=64, fc_channels=128, pre_nms=80, proposals=80, max=12, masks=True,
+        mask_convs=2, mask_channels=24), (((320, 352), Frame(310, 330, 155, 165)),), scales(-2.5, 1.25, 25)),
+    "cascade": Network("custom", SMALL, Options(
+        classes=6, fpn_channels=32, rpn_channels=32, fc_channels=64, pre_nms=100, proposals=80, max=30, cascade=True), (
+            ((224, 256), Frame(200, 250, 300, 375)),), scales(-2.5, 2.5, stages=3)),
+    "cascade_mask": Network("custom", SMALL, Options(
+        classes=7, fpn_channels=64, rpn_channels=64, fc_channels=128, pre_nms=40, proposals=32, max=16, cascade=True,
+        masks=True, mask_channels=32), (((320, 288), Frame(320, 270, 160, 135)),), scales(-2.5, 1, 60, 3)),
     # mmdetection's widths
     "full": Network("res2net50_v1b_26w_4s", {**res2net.options("res2net50_v1b_26w_4s"), "dialect": "B"},
                     Options(pre_nms=100, proposals=150), (((256, 320), Frame(250, 313, 500, 626)),), scales(0.75, 3)),
@@ -130,16 +147,22 @@ def proposal_margin(model: FasterRCNN, maps: list[Tensor], frame: Frame) -> floa
     return min(margin, least(ranked[:-1] - ranked[1:]))
 
 
-def detection_margin(model: FasterRCNN, maps: list[Tensor], boxes: Tensor, frame: Frame) -> float:
-    o = model.options
+def roi_margin(boxes: Tensor, size: int, o: Options) -> float:
+    """Of the decisions of RoIAlign."""
     sides = boxes[:, 2:] - boxes[:, :2]
     strides = torch.tensor(o.anchor_strides)[faster_rcnn.roi_levels(boxes, o)]
-    points = sides / strides[:, None] / o.roi_size
+    points = sides / strides[:, None] / size
     level = (sides.prod(1).sqrt() / o.finest_scale + 1e-6).log2()
     level = level[(level > 0.5) & (level < len(o.taps) - 0.5)]
-    probabilities, refined = model.scored(maps, boxes, frame)
-    margin = min(least(points - points.round()), least(level - level.round()),
-                 least(probabilities[:, :-1] - o.score_threshold))
+    return min(least(points - points.round()), least(level - level.round()))
+
+
+def detection_margin(model: FasterRCNN, maps: list[Tensor], boxes: Tensor, frame: Frame) -> float:
+    o = model.options
+    looks = model.looks(maps, boxes, frame)
+    probabilities, refined = model.scored(looks, frame)
+    margin = min([roi_margin(look.boxes, o.roi_size, o) for look in looks]
+                 + [least(probabilities[:, :-1] - o.score_threshold)])
     scores = []
     for label in range(o.classes):
         chosen = probabilities[:, label] > o.score_threshold
@@ -156,6 +179,7 @@ class Run(NamedTuple):
     proposals: Tensor  # (n, 5)
     levels: Tensor
     detections: Tensor  # (n, 6)
+    masks: Tensor  # (n, size, size), or of none
     margin: float
 
 
@@ -164,16 +188,23 @@ def run(model: FasterRCNN, pixels: Tensor, frame: Frame) -> Run:
     boxes, scores = model.proposals(maps, frame)
     found = model.detect(maps, boxes, frame)
     margin = min(proposal_margin(model, maps, frame), detection_margin(model, maps, boxes, frame))
+    masks = boxes.new_zeros(0)
+    if model.options.masks:
+        masks = found.masks
+        on_maps = found.boxes * faster_rcnn.factor(found.boxes, frame)
+        margin = min(margin, roi_margin(on_maps, model.options.mask_size, model.options))
     return Run(maps, torch.cat((boxes, scores[:, None]), 1), faster_rcnn.roi_levels(boxes, model.options),
-               torch.cat((found.boxes, found.scores[:, None], found.labels[:, None]), 1), margin)
+               torch.cat((found.boxes, found.scores[:, None], found.labels[:, None]), 1), masks, margin)
 
 
 def telling(found: Run, frame: Frame, options: Options) -> bool:
-    """The picture shows something: several RoI levels (if it can), several classes, scores neither flat nor saturated."""
+    """The picture shows something: several RoI levels (if it can), several classes, scores and masks neither flat nor
+    saturated."""
     levels = 1 if max(frame.height, frame.width) < 2 * options.finest_scale else 2
     scores, labels = found.detections[:, 4], found.detections[:, 5]
     return (len(found.levels.unique()) >= levels and len(labels) > 5 and len(labels.unique()) > 1
-            and scores.max() < 0.98 and scores.max() > 1.2 * scores.min())
+            and scores.max() < 0.98 and scores.max() > 1.2 * scores.min()
+            and (not options.masks or bool(((found.masks >= 0.5).double().std((1, 2)) > 0.15).double().mean() > 0.5)))
 
 
 def choose(model: FasterRCNN, size: tuple[int, int], frame: Frame) -> tuple[str, Run, float]:
@@ -196,8 +227,9 @@ def choose(model: FasterRCNN, size: tuple[int, int], frame: Frame) -> tuple[str,
                   (exact.detections - rough.detections)[:, :4].abs().max()).item()
         score = max((exact.proposals - rough.proposals)[:, 4].abs().max(),
                     (exact.detections - rough.detections)[:, 4:].abs().max()).item()
-        if box > 2e-3 or score > 2e-5:
-            raise SystemExit(f"{name}: the f32 run is off by {box:.1e} pixels, {score:.1e} in score")
+        mask = (exact.masks - rough.masks).abs().max().item() if model.options.masks else 0
+        if box > 2e-3 or score > 2e-5 or mask > 5e-5:
+            raise SystemExit(f"{name}: the f32 run is off by {box:.1e} pixels, {score:.1e} in score, {mask:.1e} in masks")
         print(f"  {len(exact.proposals)} proposals (RoI levels {exact.levels.bincount().tolist()}), scores "
               f"{exact.proposals[-1, 4]:.3f} to {exact.proposals[0, 4]:.3f}; {len(exact.detections)} detections (labels "
               f"{exact.detections[:, 5].long().bincount().tolist()}), scores {exact.detections[-1, 4]:.3f} to "
@@ -206,11 +238,19 @@ def choose(model: FasterRCNN, size: tuple[int, int], frame: Frame) -> tuple[str,
     raise SystemExit(f"no picture of {size} out of {ATTEMPTS} will do")
 
 
+def runs(found: Run, frame: Frame) -> list[str]:
+    """COCO's run lengths of the pasted masks, from what is stored of them."""
+    size = frame.original_height, frame.original_width
+    masks = [faster_rcnn.pasted(mask, box, *size) for mask, box in
+             zip(found.masks.float().double(), found.detections[:, :4].float().double())]
+    return [coco_mask.encode(np.asfortranarray(mask.numpy().astype(np.uint8)))["counts"].decode() for mask in masks]
+
+
 def golden(network: Network) -> tuple[dict[str, Tensor], dict[str, dict]]:
     """(tensors, metadata that depend on them)"""
     model = FasterRCNN(network.trunk, network.options).eval()
     faster_rcnn.fill(model, network.scales)
-    tensors, about = {}, {"pictures": {}, "frames": {}, "shapes": {}, "margins": {}, "f32_errors": {}}
+    tensors, about = {}, {"pictures": {}, "frames": {}, "shapes": {}, "margins": {}, "f32_errors": {}, "runs": {}}
     for (h, w), frame in network.cases:
         key = f"{h}x{w}"
         about["pictures"][key], found, error = choose(model, (h, w), frame)
@@ -224,6 +264,9 @@ def golden(network: Network) -> tuple[dict[str, Tensor], dict[str, dict]]:
         tensors[f"{key}/proposals"] = found.proposals.float()
         tensors[f"{key}/proposal_levels"] = found.levels.float()
         tensors[f"{key}/detections"] = found.detections.float()
+        if network.options.masks:
+            tensors[f"{key}/masks"] = found.masks.float()
+            about["runs"][key] = runs(found, frame)
     return tensors, about
 
 

@@ -196,9 +196,10 @@ def losses(model: R.FasterRCNN, maps: list[Tensor], valid: list[tuple[int, int]]
             kind, person = assign(boxes, truth, 0.5, 0.5, False)
             good, bad = sample(kind, REGIONS, 0.25)
             both = torch.cat((good, bad))
-        scores, deltas = model.roi_head.bbox_head(model.regions([m[i:i + 1] for m in levels], boxes[both]))
+        regions = model.regions([m[i:i + 1] for m in levels], boxes[both], model.options.roi_size)
+        scores, deltas = model.roi_head.bbox_head(regions)
         sums["class"] += F.cross_entropy(scores, 1 - kind[both].long())  # the background is the last class
-        goal = encode(boxes[good], truth[person[good]], R.BOX_STDS)
+        goal = encode(boxes[good], truth[person[good]], R.BOX_STDS[0])
         sums["box"] += (deltas[:len(good)] - goal).abs().sum() / REGIONS
     return {n: s / len(valid) for n, s in sums.items()}
 

@@ -15,8 +15,11 @@
 enum { CLASSES = 3 };
 
 #define CHANNELS "\"fpn_channels\": 16, \"rpn_channels\": 16, \"fc_channels\": 16"
+#define MASK_LAYERS ", \"mask_channels\": 8, \"mask_convs\": 2"
 
-static void make_dir(char *ret)
+enum kind { PLAIN, CASCADE = 1, MASKS = 2 }; /* bits */
+
+static void make_dir_of(unsigned kind, char *ret)
 {
     char path[R2_MODEL_DIR_SIZE + 32];
     struct r2_error err = {0};
@@ -26,12 +29,21 @@ static void make_dir(char *ret)
                                       .rpn_channels = 16,
                                       .fc_channels = 16,
                                       .anchors = 3,
-                                      .classes = CLASSES};
+                                      .classes = CLASSES,
+                                      .cascade = kind & CASCADE,
+                                      .masks = kind & MASKS,
+                                      .mask_convs = 2,
+                                      .mask_channels = 8};
     ASSERT_OK(model_dir_create(ret, &err), err);
     snprintf(path, sizeof path, "%s/trunk.safetensors", ret);
     ASSERT_OK(detector_weights(path, &detector, &err), err);
     ASSERT_OK(model_dir_labels(ret, "labels.txt", CLASSES, &err), err);
     ASSERT_OK(model_dir_labels(ret, "few.txt", CLASSES - 1, &err), err);
+}
+
+static void make_dir(char *ret)
+{
+    make_dir_of(PLAIN, ret);
 }
 
 static enum r2_status load(const char *dir, const char *keys, struct r2_model **ret,
@@ -53,7 +65,7 @@ static struct r2_model *load_good(const char *dir)
 {
     struct r2_error err = {0};
     struct r2_model *model = NULL;
-    ASSERT_OK(load(dir, CHANNELS, &model, &err), err);
+    ASSERT_OK(load(dir, CHANNELS MASK_LAYERS, &model, &err), err);
     return model;
 }
 
@@ -180,6 +192,115 @@ Test(detector, the_report_counts_both_sessions)
     json_decref(report);
     r2_model_unref(model);
     model_dir_remove(dir);
+}
+
+static enum r2_status run_with(struct r2_model *model, const char *name, const char *value,
+                               struct r2_answer *ret, struct r2_error *err)
+{
+    struct r2_image picture = make_picture();
+    struct r2_runner *runner = NULL;
+    struct r2_work work;
+    ASSERT_OK(r2_runner_create(&runner, err), *err);
+    ASSERT_OK(r2_work_init(&work, model, err), *err);
+    r2_work_select_all(&work);
+    ASSERT_OK(r2_work_set(&work, name, value, NULL, err), *err);
+    const enum r2_status status = r2_model_run(&work, runner, &picture, ret, err);
+    r2_work_finish(&work);
+    r2_runner_destroy(runner);
+    r2_image_finish(&picture);
+    return status;
+}
+
+/* As many masks as detections, and none where none are wanted. */
+Test(detector, masks_are_made_when_they_are_wanted)
+{
+    static const unsigned kinds[] = {MASKS, MASKS | CASCADE};
+    for (size_t k = 0; k < R2_COUNT(kinds); k++) {
+        char dir[R2_MODEL_DIR_SIZE];
+        struct r2_error err = {0};
+        struct r2_answer with = {0}, without = {0}, three = {0};
+        make_dir_of(kinds[k], dir);
+        struct r2_model *model = load_good(dir);
+        ASSERT_OK(run_with(model, "masks", "polygons", &with, &err), err);
+        ASSERT_OK(run_with(model, "masks", "none", &without, &err), err);
+        ASSERT_OK(run_with(model, "max", "3", &three, &err), err);
+        const struct r2_detections *a = with.results[0].data, *b = without.results[0].data,
+                                   *c = three.results[0].data;
+        cr_assert(a->cells && !b->cells && c->cells);
+        cr_expect_eq(a->count, b->count);
+        cr_expect_eq(c->count, 3);
+        cr_expect(a->format == R2_MASK_POLYGONS && c->format == R2_MASK_RLE);
+        cr_expect(a->width == 80 && a->height == 60);
+        for (size_t i = 0; i < 3 * (size_t)c->side * c->side; i++) {
+            cr_expect(c->cells[i] > 0 && c->cells[i] < 1);
+            cr_expect_eq(c->cells[i], a->cells[i], "%zu", i);
+        }
+        r2_answer_finish(&with);
+        r2_answer_finish(&without);
+        r2_answer_finish(&three);
+        r2_model_unref(model);
+        model_dir_remove(dir);
+    }
+}
+
+Test(detector, masks_that_the_weights_do_not_have_are_refused)
+{
+    char dir[R2_MODEL_DIR_SIZE];
+    struct r2_error err = {0};
+    struct r2_answer answer = {0};
+    make_dir(dir);
+    struct r2_model *model = load_good(dir);
+    EXPECT_FAIL(run_with(model, "masks", "rle", &answer, &err), err, R2_INVALID,
+                "head 'detect': parameter masks: the model's weights have no mask head");
+    ASSERT_OK(run_with(model, "masks", "none", &answer, &err), err);
+    r2_answer_finish(&answer);
+    r2_model_unref(model);
+    model_dir_remove(dir);
+}
+
+Test(detector, the_report_has_every_network_over_regions)
+{
+    static const size_t networks[] = {
+        [PLAIN] = 1, [CASCADE] = 3, [MASKS] = 2, [CASCADE | MASKS] = 6};
+    for (unsigned kind = 0; kind < R2_COUNT(networks); kind++) {
+        char dir[R2_MODEL_DIR_SIZE];
+        struct r2_error err = {0};
+        json_t *report = NULL;
+        make_dir_of(kind, dir);
+        struct r2_model *model = load_good(dir);
+        ASSERT_OK(r2_model_report(model, 1, &report, &err), err);
+        cr_expect_eq(json_array_size(json_object_get(report, "regions")), networks[kind]);
+        json_decref(report);
+        r2_model_unref(model);
+        model_dir_remove(dir);
+    }
+}
+
+/* The first in order of these heads is looked at by its tensors; what is missing has a name. */
+Test(detector, heads_that_do_not_fit_are_refused)
+{
+    static const struct {
+        unsigned kind;
+        const char *keys, *says;
+    } cases[] = {
+        {MASKS, CHANNELS ", \"mask_channels\": 8, \"mask_convs\": 1", "unexpected tensors"},
+        {MASKS, CHANNELS ", \"mask_channels\": 8, \"mask_convs\": 3",
+         "roi_head.mask_head.convs.2.conv.weight"},
+        {MASKS | CASCADE, CHANNELS ", \"mask_convs\": 2",
+         "roi_head.mask_head.0.convs.0.conv.weight' has shape"},
+        {CASCADE, "\"fpn_channels\": 16, \"rpn_channels\": 16",
+         "roi_head.bbox_head.0.shared_fcs.0.weight' has shape"},
+    };
+    for (size_t i = 0; i < R2_COUNT(cases); i++) {
+        char dir[R2_MODEL_DIR_SIZE];
+        struct r2_error err = {0};
+        struct r2_model *model = NULL;
+        make_dir_of(cases[i].kind, dir);
+        cr_expect_neq(load(dir, cases[i].keys, &model, &err), R2_OK, "%zu", i);
+        cr_expect(strstr(err.message, cases[i].says), "%s", err.message);
+        r2_model_unref(model);
+        model_dir_remove(dir);
+    }
 }
 
 Test(detector, what_does_not_fit_is_refused)

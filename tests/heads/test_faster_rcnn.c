@@ -1,6 +1,6 @@
 /*
  * The detector against PyTorch (training/make_detection_goldens.py): the levels of the pyramid, the
- * proposals in their order, the detections.
+ * proposals in their order, the detections and their masks.
  */
 #include <criterion/criterion.h>
 #include <math.h>
@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "heads/box_mask.h"
 #include "heads/detections.h"
 #include "heads/model_inside.h"
 #include "heads/proposals.h"
@@ -17,7 +18,7 @@
 #include "tests/support/golden_file.h"
 #include "tests/support/model_dir.h"
 
-enum { NAME_SIZE = 128, MAX_FACTORS = 8 };
+enum { NAME_SIZE = 128, MAX_FACTORS = 16 };
 
 static const double pixels = 1e-2, scores = 1e-4;
 
@@ -45,6 +46,12 @@ static json_int_t number(const json_t *object, const char *key)
     return json_integer_value(value);
 }
 
+/* Goldens of Faster R-CNN know of no more. */
+static uint32_t number_or_0(const json_t *object, const char *key)
+{
+    return (uint32_t)json_integer_value(json_object_get(object, key));
+}
+
 static json_t *backbone_of(const struct golden_file *golden)
 {
     json_t *backbone = parsed(golden, "backbone");
@@ -57,7 +64,8 @@ static json_t *backbone_of(const struct golden_file *golden)
 /* Options of the reference are keys of the head, save what the head knows by itself. */
 static json_t *head_of(const json_t *options)
 {
-    static const char *const known[] = {"classes", "anchor_strides", "roi_size", "finest_scale"};
+    static const char *const known[] = {"classes", "anchor_strides", "roi_size", "finest_scale",
+                                        "cascade", "masks",          "mask_size"};
     json_t *head = json_copy((json_t *)(uintptr_t)options);
     const size_t levels = json_array_size(json_object_get(head, "anchor_strides"));
     const size_t taps = json_array_size(json_object_get(head, "taps"));
@@ -93,6 +101,10 @@ static void write_weights(const struct fixture *self, json_t *backbone)
         .anchors = (uint32_t)(json_array_size(json_object_get(self->options, "anchor_scales")) *
                               json_array_size(json_object_get(self->options, "anchor_ratios"))),
         .classes = (uint32_t)number(self->options, "classes"),
+        .cascade = json_is_true(json_object_get(self->options, "cascade")),
+        .masks = json_is_true(json_object_get(self->options, "masks")),
+        .mask_convs = number_or_0(self->options, "mask_convs"),
+        .mask_channels = number_or_0(self->options, "mask_channels"),
         .factors = factors,
     };
     snprintf(path, sizeof path, "%s/weights.safetensors", self->dir);
@@ -263,6 +275,40 @@ static void expect_detections(const struct fixture *self, const char *size_name,
     }
 }
 
+/* The cells of each mask, and the pixels that the reference's boxes and cells stand for. */
+static void expect_masks(const struct fixture *self, const char *size_name,
+                         const struct r2_detections *found)
+{
+    char name[NAME_SIZE];
+    size_t count, box_count;
+    json_t *runs = parsed(&self->golden, "runs"), *texts = json_object_get(runs, size_name);
+    snprintf(name, sizeof name, "%s/detections", size_name);
+    const float *boxes = golden_file_data(&self->golden, name, &box_count);
+    snprintf(name, sizeof name, "%s/masks", size_name);
+    const float *cells = golden_file_data(&self->golden, name, &count);
+    const size_t each = (size_t)found->side * found->side;
+    cr_assert_not_null(found->cells);
+    cr_assert_eq(count, found->count * each);
+    cr_assert_eq(json_array_size(texts), found->count);
+    for (size_t i = 0; i < count; i++)
+        cr_assert_lt(fabs((double)found->cells[i] - (double)cells[i]), 5e-4, "%s %zu: %g, not %g",
+                     name, i, (double)found->cells[i], (double)cells[i]);
+    for (size_t i = 0; i < found->count; i++) {
+        const float *box = boxes + 6 * i;
+        const struct r2_box_mask mask = {cells + i * each,
+                                         found->side,
+                                         {box[0], box[1], box[2], box[3]},
+                                         found->width,
+                                         found->height};
+        struct r2_text text = {0};
+        r2_box_mask_encode(&mask, &text);
+        cr_expect_str_eq(r2_text_view(&text), json_string_value(json_array_get(texts, i)), "%s %zu",
+                         name, i);
+        r2_text_finish(&text);
+    }
+    json_decref(runs);
+}
+
 static struct r2_geometry geometry_of(struct frame frame, struct r2_extent size)
 {
     return (struct r2_geometry){.scale_x = (double)frame.width / frame.original_width,
@@ -284,7 +330,8 @@ static void expect_size(struct fixture *self, const char *size_name, struct fram
     const struct r2_geometry geometry = geometry_of(frame, size);
     struct r2_head_run run = {.outputs = {self->trunk, part->prefix},
                               .geometry = &geometry,
-                              .params = self->work.params[0]};
+                              .params = self->work.params[0],
+                              .asked = true};
     run_trunk(self, size_name, frame, size);
     expect_pyramid(self, size_name);
     ASSERT_OK(r2_regions_run(&self->work, 0, self->regions, &run, &answer, &err), err);
@@ -293,6 +340,8 @@ static void expect_size(struct fixture *self, const char *size_name, struct fram
     ASSERT_OK(part->type->decode(part->self, &run, &result, &err), err);
     cr_assert_eq(result.kind, &r2_detections_kind);
     expect_detections(self, size_name, result.data);
+    if (json_is_true(json_object_get(self->options, "masks")))
+        expect_masks(self, size_name, result.data);
     r2_result_finish(&result);
     part->type->regions->finish(run.state);
 }
@@ -327,6 +376,21 @@ Test(faster_rcnn, agrees_with_other_taps_and_anchors)
 Test(faster_rcnn, agrees_at_full_width)
 {
     expect_golden("full");
+}
+
+Test(faster_rcnn, agrees_with_masks)
+{
+    expect_golden("mask");
+}
+
+Test(faster_rcnn, agrees_as_a_cascade)
+{
+    expect_golden("cascade");
+}
+
+Test(faster_rcnn, agrees_as_a_cascade_with_masks)
+{
+    expect_golden("cascade_mask");
 }
 
 /* What the published weights were trained with. */

@@ -25,7 +25,8 @@ enum { WIDTH = 150, HEIGHT = 90, JOINTS = 5, BOXES = 5 };
 #define WHOLE "\"keypoints\": {" KEYPOINTS ", \"whole_image\": true, " INPUT "}"
 #define DETECT                                                                                     \
     "\"detect\": {\"type\": \"faster_rcnn\", \"fpn_channels\": 16, \"rpn_channels\": 16, "         \
-    "\"fc_channels\": 16, \"labels\": \"labels.txt\", " INPUT "}"
+    "\"fc_channels\": 16, \"mask_channels\": 8, \"mask_convs\": 1, "                               \
+    "\"labels\": \"labels.txt\", " INPUT "}"
 #define NEEDING "\"keypoints\": {" KEYPOINTS ", \"label\": \"class1\", \"score_threshold\": 0"
 
 struct fixture {
@@ -42,7 +43,17 @@ static void write_weights(const char *dir, bool with_detector)
     const struct model_dir_weights trunk = {.arch = &model_dir_arch};
     const struct keypoints keypoints = {(const uint32_t[]){64, 64}, 2, 24, 2, JOINTS};
     const struct test_factor factors[] = {{"roi_head.bbox_head.fc_cls.weight", 8}, {0}};
-    const struct detector detector = {&model_dir_arch, 0, R2_STAGES, 16, 16, 16, 3, 2, factors};
+    const struct detector detector = {.arch = &model_dir_arch,
+                                      .tap_count = R2_STAGES,
+                                      .fpn_channels = 16,
+                                      .rpn_channels = 16,
+                                      .fc_channels = 16,
+                                      .anchors = 3,
+                                      .classes = 2,
+                                      .masks = true,
+                                      .mask_convs = 1,
+                                      .mask_channels = 8,
+                                      .factors = factors};
     snprintf(path, sizeof path, "%s/trunk.safetensors", dir);
     if (with_detector)
         ASSERT_OK(detector_weights(path, &detector, &err), err);
@@ -219,6 +230,28 @@ Test(roi_keypoints, what_is_computed)
     cr_expect(answer.results[1].kind == &r2_detections_kind);
     cr_expect_eq(answer.trunk_passes, 1, "the input is the detector's");
     r2_answer_finish(&answer);
+    r2_work_finish(&work);
+    fixture_close(&self);
+}
+
+/* Each is a network by itself, for which a plan is fetched. */
+Test(roi_keypoints, masks_of_the_detector_are_spared)
+{
+    struct fixture self = fixture_open(true, NEEDING "}, " DETECT);
+    struct r2_error err = {0};
+    struct r2_answer alone = {0}, both = {0};
+    struct r2_work work;
+    ASSERT_OK(ask(&self, "keypoints", NULL, &alone, &err), err);
+    ASSERT_OK(r2_work_init(&work, self.model, &err), err);
+    r2_work_select_all(&work);
+    ASSERT_OK(r2_model_run(&work, self.runner, &self.picture, &both, &err), err);
+    const struct r2_detections *detections = both.results[1].data;
+    cr_assert_not_null(detections->cells);
+    cr_assert_gt(detections->count, 0);
+    cr_expect_eq(both.plan_hits + both.plan_misses,
+                 alone.plan_hits + alone.plan_misses + detections->count);
+    r2_answer_finish(&alone);
+    r2_answer_finish(&both);
     r2_work_finish(&work);
     fixture_close(&self);
 }

@@ -236,9 +236,8 @@ static double peak_memory(pid_t pid)
     return (double)kilobytes * 1024;
 }
 
-Test(cli, check_prints_a_memory_that_suffices)
+static void expect_memory(const char *detector)
 {
-    const char *detector = getenv("R2_TEST_DETECTOR");
     const char *const check[] = {"check",    "--model",      detector,   "--workers",
                                  "1",        "--max-pixels", "20000000", "--max-body",
                                  "16777216", "--plan-cache", "33554432", NULL};
@@ -262,4 +261,10 @@ Test(cli, check_prints_a_memory_that_suffices)
     cr_expect_eq(r2_daemon_stop(&daemon), 0);
     json_decref(report);
     free(output);
+}
+
+Test(cli, check_prints_a_memory_that_suffices)
+{
+    expect_memory(getenv("R2_TEST_DETECTOR"));
+    expect_memory(getenv("R2_TEST_MASKS"));
 }

@@ -19,6 +19,38 @@ static r2_value linear(struct r2_graph *graph, r2_value x, const char *name, uin
                            &(struct r2_linear){.name = name, .out = out, .window = {side, side}});
 }
 
+static const char *roi_name(const char *what, const char *stage, const char *layer, char ret[96])
+{
+    snprintf(ret, 96, "roi_head.%s%s.%s", what, stage, layer);
+    return ret;
+}
+
+static void add_box_head(struct r2_graph *graph, const struct detector *detector, r2_value level,
+                         const char *stage)
+{
+    char name[96];
+    const uint32_t wide = detector->fc_channels, boxes = detector->cascade ? 1 : detector->classes;
+    r2_value x = linear(graph, level, roi_name("bbox_head", stage, "shared_fcs.0", name), wide, 7);
+    x = linear(graph, x, roi_name("bbox_head", stage, "shared_fcs.1", name), wide, 1);
+    linear(graph, x, roi_name("bbox_head", stage, "fc_cls", name), detector->classes + 1, 1);
+    linear(graph, x, roi_name("bbox_head", stage, "fc_reg", name), 4 * boxes, 1);
+}
+
+static void add_mask_head(struct r2_graph *graph, const struct detector *detector, r2_value x,
+                          const char *stage)
+{
+    char name[96], layer[32];
+    const uint32_t wide = detector->mask_channels;
+    for (uint32_t i = 0; i < detector->mask_convs; i++) {
+        snprintf(layer, sizeof layer, "convs.%u.conv", i);
+        x = conv(graph, x, roi_name("mask_head", stage, layer, name), wide, 3);
+    }
+    roi_name("mask_head", stage, "upsample", name);
+    x = r2_graph_deconv(graph, x,
+                        &(struct r2_deconv){.name = name, .out = wide, .kernel = 2, .stride = 2});
+    conv(graph, x, roi_name("mask_head", stage, "conv_logits", name), detector->classes, 1);
+}
+
 /* Every layer with its shape; how they are connected does not matter to their weights. */
 static void add_layers(struct r2_graph *graph, const struct detector *detector,
                        const struct r2_taps *taps)
@@ -31,13 +63,14 @@ static void add_layers(struct r2_graph *graph, const struct detector *detector,
         snprintf(name, sizeof name, "neck.fpn_convs.%u.conv", i);
         level = conv(graph, level, name, detector->fpn_channels, 3);
     }
-    r2_value x = conv(graph, level, "rpn_head.rpn_conv", detector->rpn_channels, 3);
+    const r2_value x = conv(graph, level, "rpn_head.rpn_conv", detector->rpn_channels, 3);
     conv(graph, x, "rpn_head.rpn_cls", detector->anchors, 1);
     conv(graph, x, "rpn_head.rpn_reg", 4 * detector->anchors, 1);
-    x = linear(graph, level, "roi_head.bbox_head.shared_fcs.0", detector->fc_channels, 7);
-    x = linear(graph, x, "roi_head.bbox_head.shared_fcs.1", detector->fc_channels, 1);
-    linear(graph, x, "roi_head.bbox_head.fc_cls", detector->classes + 1, 1);
-    linear(graph, x, "roi_head.bbox_head.fc_reg", 4 * detector->classes, 1);
+    static const char *const stages[] = {".0", ".1", ".2", ""};
+    for (int i = detector->cascade ? 0 : 3; i < (detector->cascade ? 3 : 4); i++) {
+        add_box_head(graph, detector, level, stages[i]);
+        if (detector->masks) add_mask_head(graph, detector, level, stages[i]);
+    }
 }
 
 /* The trunk is "backbone."; a deep stem and its last norm are one list. */

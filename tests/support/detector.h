@@ -1,5 +1,5 @@
 /*
- * Test weights of a detector: Res2Net, feature pyramid, proposal network and box head under
+ * Test weights of a detector: Res2Net, feature pyramid, proposal network, box and mask heads under
  * mmdetection's names.
  */
 #ifndef R2_TESTS_DETECTOR_H
@@ -14,6 +14,8 @@ struct detector {
     uint32_t fpn_channels, rpn_channels, fc_channels;
     uint32_t anchors; /* of a cell */
     uint32_t classes; /* without the background */
+    bool cascade, masks;
+    uint32_t mask_convs, mask_channels;
     const struct test_factor *factors;
 };
 

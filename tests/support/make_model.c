@@ -1,7 +1,8 @@
 /*
- * make_model DIR [--arch NAME] [--classes N] [--detector | --poses | --segmenter]: a complete model
- * directory with test weights, for the HTTP tests; with a classifier, or else with a detector, a
- * detector and a head that finds the poses of its class0, or a segmenter.
+ * make_model DIR [--arch NAME] [--classes N] [--detector | --masks | --poses | --segmenter]: a
+ * complete model directory with test weights, for the HTTP tests; with a classifier, or else with a
+ * detector, one that is a cascade and has masks, a detector and a head that finds the poses of its
+ * class0, or a segmenter.
  *
  * Without --arch a small custom Res2Net that takes pictures of 64 x 64. The classifier is scaled so
  * that its logits spread (standard deviation 2 on a fixed picture): on flat outputs every program
@@ -23,7 +24,7 @@ enum { MOST_CLASSES = 65536 };
 struct command {
     const char *dir, *arch;
     uint32_t classes;
-    bool detector, poses, segmenter;
+    bool detector, masks, poses, segmenter;
 };
 
 static bool read_command(int count, char **arguments, struct command *ret)
@@ -40,6 +41,8 @@ static bool read_command(int count, char **arguments, struct command *ret)
             command.classes = (uint32_t)classes;
         } else if (strcmp(arguments[i], "--detector") == 0) {
             command.detector = true;
+        } else if (strcmp(arguments[i], "--masks") == 0) {
+            command.detector = command.masks = true;
         } else if (strcmp(arguments[i], "--poses") == 0) {
             command.detector = command.poses = true;
         } else if (strcmp(arguments[i], "--segmenter") == 0) {
@@ -64,7 +67,8 @@ static const struct head classifier = {
     "\"resize\": {\"mode\": \"shorter\", \"size\": 72}, \"crop\": 64"};
 static const struct head detector = {
     "detect",
-    "\"type\": \"faster_rcnn\", \"fpn_channels\": 32, \"rpn_channels\": 32, \"fc_channels\": 32",
+    "\"type\": \"faster_rcnn\", \"fpn_channels\": 32, \"rpn_channels\": 32, \"fc_channels\": 32,"
+    " \"mask_channels\": 16, \"mask_convs\": 1",
     "\"resize\": {\"mode\": \"fit\", \"size\": [64, 96]}, \"pad_multiple\": 32"};
 static const struct head segmenter = {
     "segment",
@@ -106,7 +110,10 @@ static enum r2_status write_detector(const struct command *command, const struct
 {
     char path[4096];
     /* scores from near 0 to near 1, as a trained one has */
-    const struct test_factor factors[] = {{"roi_head.bbox_head.fc_cls.weight", 8}, {0}};
+    const struct test_factor factors[] = {
+        {"roi_head.bbox_head.fc_cls.weight", 8},         {"roi_head.bbox_head.0.fc_cls.weight", 8},
+        {"roi_head.bbox_head.1.fc_cls.weight", 8},       {"roi_head.bbox_head.2.fc_cls.weight", 8},
+        {"roi_head.mask_head.0.conv_logits.weight", 30}, {0}};
     const struct detector made = {.arch = arch,
                                   .tap_count = R2_STAGES,
                                   .fpn_channels = 32,
@@ -114,6 +121,10 @@ static enum r2_status write_detector(const struct command *command, const struct
                                   .fc_channels = 32,
                                   .anchors = 3,
                                   .classes = command->classes,
+                                  .cascade = command->masks,
+                                  .masks = command->masks,
+                                  .mask_convs = 1,
+                                  .mask_channels = 16,
                                   .factors = factors};
     if (snprintf(path, sizeof path, "%s/trunk.safetensors", command->dir) >= (int)sizeof path)
         return r2_fail(err, R2_INVALID, "the directory's name is too long");
@@ -172,7 +183,7 @@ int main(int count, char **arguments)
     if (!read_command(count, arguments, &command)) {
         fprintf(stderr,
                 "usage: make_model DIR [--arch NAME] [--classes 1..%d] "
-                "[--detector | --poses | --segmenter]\n",
+                "[--detector | --masks | --poses | --segmenter]\n",
                 MOST_CLASSES);
         return 2;
     }
