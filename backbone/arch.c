@@ -10,7 +10,7 @@
         name_,                                                                                     \
         {                                                                                          \
             {a, b, c, d}, {64, 128, 256, 512}, width_, scale_, groups_, 64, __VA_ARGS__, 32,       \
-                R2_FIRST_HALF                                                                      \
+                R2_FIRST_HALF, false                                                               \
         }                                                                                          \
     }
 #define V1 R2_STEM_7X7, R2_DOWNSAMPLE_CONV
@@ -105,6 +105,8 @@ static const struct r2_option options[] = {
      .help = "of the last stage, 32, 16 or 8: the later stages dilate instead of shrinking"},
     {.name = "first_dilation", FIELD(CHOICE, first_dilation), .choices = first_dilations,
      .fallback = "half", .help = "of the first block of such a stage"},
+    {.name = "ceil_pool", FIELD(BOOL, ceil_pool), .fallback = "false",
+     .help = "the max pool behind the stem rounds its size up, as PoolNet's does"},
     {.name = "layers", FIELD(INTS, layers), .flags = R2_OPTION_OPTIONAL, .min = 1, .max = 64,
      .min_count = R2_STAGES, .max_count = R2_STAGES, .help = "custom: blocks of each stage"},
     {.name = "planes", FIELD(INTS, planes), .flags = R2_OPTION_OPTIONAL, .min = 1, .max = 4096,
@@ -179,6 +181,7 @@ static enum r2_status read_dilation(struct r2_backbone_options *read, struct r2_
         return r2_fail(err, R2_INVALID, "output_stride is %d, must be 8, 16 or 32", (int)stride);
     read->arch.output_stride = (uint32_t)stride;
     read->arch.first_dilation = (enum r2_first_dilation)read->first_dilation;
+    read->arch.ceil_pool = read->ceil_pool;
     return R2_OK;
 }
 

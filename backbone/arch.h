@@ -50,6 +50,7 @@ struct r2_arch {
     uint32_t
         output_stride; /* 32, 16 or 8: the later stages keep the size and dilate; 0 is read as 32 */
     enum r2_first_dilation first_dilation;
+    bool ceil_pool; /* the max pool behind the stem rounds its size up: PoolNet's trunk */
 };
 
 /* Channels of one slice in a stage. */
@@ -75,6 +76,7 @@ struct r2_backbone_options {
     /* of every variant */
     int64_t output_stride;
     int first_dilation;
+    bool ceil_pool;
     int stem, downsample;
 };
 

@@ -112,8 +112,9 @@ void r2_res2net_build(struct r2_graph *graph, const struct r2_arch *arch, enum r
 {
     r2_value x = build_stem(graph, arch, r2_graph_input(graph, 3));
     ret->stem = x;
-    x = r2_graph_pool(graph, x,
-                      &(struct r2_pool){.kind = R2_POOL_MAX, .kernel = 3, .stride = 2, .pad = 1});
+    const struct r2_pool halve = {
+        .kind = R2_POOL_MAX, .kernel = 3, .stride = 2, .pad = 1, .ceil = arch->ceil_pool};
+    x = r2_graph_pool(graph, x, &halve);
     const uint32_t limit = arch->output_stride ? arch->output_stride : 32;
     uint32_t reached = 4, dilation = 1; /* strides taken so far, and not taken */
     for (unsigned stage = 0; stage < R2_STAGES; stage++) {

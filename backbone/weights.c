@@ -162,8 +162,12 @@ static bool is_trunk(const char *official)
 /* Bytes of the trunk's prefix that its neighbours have too: "module." of "module.backbone." */
 static size_t shared_prefix(const char *prefix)
 {
-    const char *end = find_end(prefix, "backbone.");
-    return end ? (size_t)(end - prefix) : strlen(prefix);
+    static const char *const own[] = {"backbone.", "encoder.model.", "encoder.", "base.resnet."};
+    for (size_t i = 0; i < R2_COUNT(own); i++) {
+        const char *end = find_end(prefix, own[i]);
+        if (end) return (size_t)(end - prefix);
+    }
+    return strlen(prefix);
 }
 
 enum r2_status r2_naming_apply(const struct r2_naming *naming, const char *official, char *ret,
@@ -200,7 +204,7 @@ bool r2_naming_is_classifier(const struct r2_naming *naming, const char *name)
 static bool is_ignorable(const char *name)
 {
     return find_end(name, ".num_batches_tracked") || starts_with(name, "auxiliary_head.") ||
-           starts_with(name, "aux_classifier.");
+           starts_with(name, "aux_classifier.") || starts_with(name, "classification_head.");
 }
 
 enum r2_status r2_weight_files_open(struct r2_weight_files *files, const char *path,

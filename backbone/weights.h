@@ -41,7 +41,7 @@ enum r2_status r2_weights_take(const struct r2_weights *weights, const char *nam
  *
  * Understood: official and timm (no prefix), mmpretrain ("backbone.", "head.fc."), mmdetection
  * ("backbone.", deep stem "stem.0" .. "stem.7"), segmentation_models.pytorch ("encoder.model."),
- * and any other prefix ("module.") that all of the trunk shares.
+ * PoolNet ("base.resnet."), and any other prefix ("module.") that all of the trunk shares.
  */
 struct r2_naming {
     char prefix[R2_NAME_SIZE / 2];     /* of the trunk: "" or "backbone." ... */
@@ -58,8 +58,8 @@ enum r2_status r2_naming_detect(const struct r2_weights *weights, struct r2_nami
 void r2_naming_find_classifier(const struct r2_weights *weights, struct r2_naming *naming);
 
 /* The file's name of the official tensor name; ret holds R2_NAME_SIZE bytes. Tensors of other heads
-   than the classifier ("neck.fpn_convs.0.conv.weight") stand beside "backbone.", under what is in
-   front of it. */
+   than the classifier ("neck.fpn_convs.0.conv.weight") stand beside "backbone.", "encoder." or
+   "base.resnet.", under what is in front of it. */
 enum r2_status r2_naming_apply(const struct r2_naming *naming, const char *official, char *ret,
                                struct r2_error *err);
 

@@ -56,7 +56,8 @@ Test(arch, published)
           R2_STEM_7X7,
           R2_DOWNSAMPLE_CONV,
           32,
-          R2_FIRST_HALF}},
+          R2_FIRST_HALF,
+          false}},
         {"res2net50_14w_8s",
          {{3, 4, 6, 3},
           {64, 128, 256, 512},
@@ -67,7 +68,8 @@ Test(arch, published)
           R2_STEM_7X7,
           R2_DOWNSAMPLE_CONV,
           32,
-          R2_FIRST_HALF}},
+          R2_FIRST_HALF,
+          false}},
         {"res2net101_26w_4s",
          {{3, 4, 23, 3},
           {64, 128, 256, 512},
@@ -78,7 +80,8 @@ Test(arch, published)
           R2_STEM_7X7,
           R2_DOWNSAMPLE_CONV,
           32,
-          R2_FIRST_HALF}},
+          R2_FIRST_HALF,
+          false}},
         {"res2next50",
          {{3, 4, 6, 3},
           {64, 128, 256, 512},
@@ -89,7 +92,8 @@ Test(arch, published)
           R2_STEM_7X7,
           R2_DOWNSAMPLE_CONV,
           32,
-          R2_FIRST_HALF}},
+          R2_FIRST_HALF,
+          false}},
         {"res2net152_v1b_26w_4s",
          {{3, 8, 36, 3},
           {64, 128, 256, 512},
@@ -100,7 +104,8 @@ Test(arch, published)
           R2_STEM_DEEP,
           R2_DOWNSAMPLE_AVG,
           32,
-          R2_FIRST_HALF}},
+          R2_FIRST_HALF,
+          false}},
     };
     struct r2_error err = {0};
     struct r2_arch arch;
@@ -195,16 +200,25 @@ Test(arch, custom)
 {
     struct r2_backbone_options options = read_good(SMALL);
     const struct r2_arch defaults = {
-        {1, 1, 1, 1}, {64, 128, 256, 512}, 26, 4, 1, 64, R2_STEM_7X7, R2_DOWNSAMPLE_CONV,
-        32,           R2_FIRST_HALF};
+        {1, 1, 1, 1}, {64, 128, 256, 512}, 26,   4, 1, 64, R2_STEM_7X7, R2_DOWNSAMPLE_CONV,
+        32,           R2_FIRST_HALF,       false};
     cr_expect_eq(memcmp(&options.arch, &defaults, sizeof defaults), 0);
     r2_options_finish(&r2_backbone_table, &options);
     options =
         read_good(CUSTOM "\"layers\": [1, 2, 64, 4], \"planes\": [16, 24, 32, 4096],"
                          " \"base_width\": 64, \"scale\": 16, \"groups\": 2, \"stem\": \"deep\","
                          " \"downsample\": \"avg\", \"stem_channels\": 32");
-    const struct r2_arch all = {{1, 2, 64, 4}, {16, 24, 32, 4096}, 64, 16,           2, 32,
-                                R2_STEM_DEEP,  R2_DOWNSAMPLE_AVG,  32, R2_FIRST_HALF};
+    const struct r2_arch all = {{1, 2, 64, 4},
+                                {16, 24, 32, 4096},
+                                64,
+                                16,
+                                2,
+                                32,
+                                R2_STEM_DEEP,
+                                R2_DOWNSAMPLE_AVG,
+                                32,
+                                R2_FIRST_HALF,
+                                false};
     cr_expect_eq(memcmp(&options.arch, &all, sizeof all), 0);
     r2_options_finish(&r2_backbone_table, &options);
 }

@@ -140,9 +140,10 @@ Test(model_errors, missing_tensor)
 /* A trunk that is one block deeper than its model says, and one of other widths. */
 Test(model_errors, other_trunk)
 {
-    static const struct r2_arch deeper = {
-        {1, 1, 1, 2}, {16, 16, 16, 16}, 64, 2, 1, 16, 0, 0, 32, 0};
-    static const struct r2_arch wider = {{1, 1, 1, 1}, {16, 16, 16, 16}, 96, 2, 1, 16, 0, 0, 32, 0};
+    static const struct r2_arch deeper = {{1, 1, 1, 2}, {16, 16, 16, 16}, 64, 2, 1, 16, 0, 0, 32, 0,
+                                          false};
+    static const struct r2_arch wider = {{1, 1, 1, 1}, {16, 16, 16, 16}, 96, 2, 1, 16, 0, 0, 32, 0,
+                                         false};
     struct r2_error err = {0};
     struct fixture fixture = fixture_open();
     fixture.weights.arch = &deeper;
