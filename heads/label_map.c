@@ -57,15 +57,17 @@ static size_t to_network(const struct side *side, size_t resized)
     return (size_t)(at < 0 ? 0 : at > last ? last : at);
 }
 
-static enum r2_status axis_init(struct axis *axis, const struct side *side, bool align_corners,
-                                struct r2_error *err)
+static enum r2_status axis_init(struct axis *axis, const struct side *side,
+                                const struct r2_label_rule *rule, struct r2_error *err)
 {
+    const bool align_corners = rule->align_corners;
+    const bool at_picture = align_corners && !rule->corners_to_input;
     axis->count = side->picture;
     axis->cells = side->cells;
     R2_TRY(r2_alloc(axis->count, sizeof *axis->first, "resizing", &axis->first, err));
     R2_TRY(r2_alloc(axis->count, sizeof *axis->weights, "resizing", &axis->weights, err));
     for (size_t i = 0; i < axis->count; i++) {
-        const struct spot mid = find_spot(i, side->resized, side->picture, align_corners);
+        const struct spot mid = find_spot(i, side->resized, side->picture, at_picture);
         const struct spot a =
             find_spot(to_network(side, mid.low), side->cells, side->network, align_corners);
         const struct spot b =
@@ -358,8 +360,8 @@ enum r2_status r2_label_map_make(const struct r2_output_view *logits,
                               resized_size(geometry->scale_y, geometry->picture_height),
                               geometry->network_height, logits->height, lround(geometry->offset_y)};
     R2_TRY(check(logits, geometry, rule, err));
-    R2_TRY(axis_init(&x, &across, rule->align_corners, err));
-    R2_TRY(axis_init(&y, &down, rule->align_corners, err));
+    R2_TRY(axis_init(&x, &across, rule, err));
+    R2_TRY(axis_init(&y, &down, rule, err));
     R2_TRY(tiles_init(&tiles, &x, err));
     R2_TRY(source_init(&source, err));
     fill_map(&source, &x, &tiles, &y, rule->first, ret);
