@@ -50,12 +50,10 @@ static json_t *merged(const struct golden_file *file, const char *key, const cha
     return object;
 }
 
-struct r2_model *network_golden_load(const struct network_golden *golden, const char *task,
-                                     const char *type, const char *backbone, const char *head,
-                                     struct r2_error *err)
+void network_golden_describe(const struct network_golden *golden, const char *task,
+                             const char *type, const char *backbone, const char *head)
 {
-    static const struct r2_model_options options = {.plan_cache = 64 << 20};
-    struct r2_model *model = NULL;
+    struct r2_error err = {0};
     json_t *trunk = merged(&golden->file, "backbone", backbone);
     json_t *keys = merged(&golden->file, "head", head);
     json_object_set_new(trunk, "weights", json_string("weights.safetensors"));
@@ -63,9 +61,18 @@ struct r2_model *network_golden_load(const struct network_golden *golden, const 
     json_t *file = json_pack("{s:s, s:s, s:o, s:{s:o}}", "name", "golden", "version", "1",
                              "backbone", trunk, "heads", task, keys);
     char *text = json_dumps(file, 0);
-    ASSERT_OK(model_dir_write(golden->dir, "model.json", text, err), *err);
+    ASSERT_OK(model_dir_write(golden->dir, "model.json", text, &err), err);
     free(text);
     json_decref(file);
+}
+
+struct r2_model *network_golden_load(const struct network_golden *golden, const char *task,
+                                     const char *type, const char *backbone, const char *head,
+                                     struct r2_error *err)
+{
+    static const struct r2_model_options options = {.plan_cache = 64 << 20};
+    struct r2_model *model = NULL;
+    network_golden_describe(golden, task, type, backbone, head);
     return r2_model_load(golden->dir, &options, &model, err) == R2_OK ? model : NULL;
 }
 

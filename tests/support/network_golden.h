@@ -19,8 +19,12 @@ struct network_golden {
 struct network_golden network_golden_open(const char *name);
 void network_golden_close(struct network_golden *golden);
 
-/* Loads the model with one head, `task`, of this type. `backbone` and `head` are merged over what the
-   golden says; NULL: nothing. NULL with the error where it is refused. */
+/* Writes the directory's model.json with one head, `task`, of this type. `backbone` and `head` are
+   merged over what the golden says; NULL: nothing. */
+void network_golden_describe(const struct network_golden *golden, const char *task,
+                             const char *type, const char *backbone, const char *head);
+
+/* Likewise, and loads the model. NULL with the error where it is refused. */
 struct r2_model *network_golden_load(const struct network_golden *golden, const char *task,
                                      const char *type, const char *backbone, const char *head,
                                      struct r2_error *err);
