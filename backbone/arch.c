@@ -131,6 +131,8 @@ static const struct r2_option options[] = {
      .help = "of the last stage, 32, 16 or 8: the later stages dilate instead of shrinking"},
     {.name = "first_dilation", FIELD(CHOICE, first_dilation), .choices = first_dilations,
      .fallback = "half", .help = "of the first block of such a stage"},
+    {.name = "ceil_pool", FIELD(BOOL, ceil_pool), .fallback = "false",
+     .help = "the max pool behind the stem rounds its size up, as PoolNet's does"},
     {.name = "layers", FIELD(INTS, layers), .flags = R2_OPTION_OPTIONAL, .min = 1,
      .max = R2_ARCH_MAX_LAYERS,
      .min_count = R2_STAGES - 1, .max_count = R2_STAGES, .help = "custom: blocks of each stage"},
@@ -227,6 +229,7 @@ static enum r2_status read_dilation(struct r2_backbone_options *read, struct r2_
                        (int)stride, read->arch_name);
     read->arch.output_stride = (uint32_t)stride;
     read->arch.first_dilation = (enum r2_first_dilation)read->first_dilation;
+    read->arch.ceil_pool = read->ceil_pool;
     return R2_OK;
 }
 

@@ -47,6 +47,7 @@ struct r2_arch {
     enum r2_first_dilation first_dilation;
     bool se;  /* squeeze and excitation at the end of each block */
     bool dla; /* Deep Layer Aggregation: stages are trees, layers their depths */
+    bool ceil_pool; /* the max pool behind the stem rounds its size up: PoolNet's trunk */
 };
 
 /* 4, or 3 where the last one has no blocks. */
@@ -81,6 +82,7 @@ struct r2_backbone_options {
     /* of every variant */
     int64_t output_stride;
     int first_dilation;
+    bool ceil_pool;
     int stem, downsample;
     bool se;
 };

@@ -134,6 +134,8 @@ r2_value r2_graph_pool(struct r2_graph *graph, r2_value x, const struct r2_pool 
     struct r2_node node = {.op = R2_OP_POOL, .input_count = 1, .inputs = {x}, .pool = *pool};
     if (!x) return 0;
     if (!pool->kernel || !pool->stride) return refuse(graph, &node, "has a kernel or stride of 0");
+    if (pool->kind == R2_POOL_AVG_ADAPTIVE && (pool->stride > 1 || pool->pad || pool->pad_end))
+        return refuse(graph, &node, "has strides or padding that adapt to the picture");
     if (pool->pad * 2 > pool->kernel) return refuse(graph, &node, "pads over half its kernel");
     if (pool->pad_end && pool->pad + pool->pad_end >= pool->kernel)
         return refuse(graph, &node, "pads its whole kernel at the end");
@@ -283,6 +285,8 @@ static struct r2_extent node_extent(const struct r2_node *node, const struct r2_
         return (struct r2_extent){spread_length(in.height, &node->conv),
                                   spread_length(in.width, &node->conv)};
     case R2_OP_POOL:
+        if (node->pool.kind == R2_POOL_AVG_ADAPTIVE)
+            return (struct r2_extent){node->pool.kernel, node->pool.kernel};
         in.height += node->pool.pad_end;
         in.width += node->pool.pad_end;
         return window_extent(in, node->pool.kernel, node->pool.stride, node->pool.pad,

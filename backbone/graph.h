@@ -39,7 +39,7 @@ enum r2_op {
 
 /* 2-D convolution with a square kernel. Weight tensor: name.weight [out, in / groups, k, k].
    With `norm`, the batch normalisation norm.{weight,bias,running_mean,running_var} follows it and
-   the convolution has no bias of its own; without, name.bias [out]. */
+   the convolution has no bias of its own; without, name.bias [out] unless it is `plain`. */
 struct r2_conv {
     const char *name, *norm;
     uint32_t out;
@@ -48,6 +48,7 @@ struct r2_conv {
     uint32_t groups;   /* 0 is read as 1 */
     bool relu;
     bool sigmoid; /* 1 / (1 + exp(-x)) at the end */
+    bool plain; /* without norm: neither has it a bias */
 };
 
 /* A transposed 2-D convolution with a square kernel: each cell adds its kernel to the result, stride
@@ -64,6 +65,9 @@ enum r2_pool_kind {
     R2_POOL_MAX,
     R2_POOL_AVG,         /* padding counts: always divided by kernel^2 */
     R2_POOL_AVG_EXCLUDE, /* divided by the number of cells inside the picture */
+    R2_POOL_AVG_ADAPTIVE /* to kernel x kernel cells whatever the size, as PyTorch's
+                            AdaptiveAvgPool2d: cell i of n is the mean of cells floor(i * in / n) to
+                            ceil((i + 1) * in / n); stride 1, no padding */
 };
 
 struct r2_pool {

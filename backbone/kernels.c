@@ -173,6 +173,9 @@ struct window {
 
 static struct window window_at(size_t index, const struct r2_pool *pool, size_t size)
 {
+    if (pool->kind == R2_POOL_AVG_ADAPTIVE)
+        return (struct window){index * size / pool->kernel,
+                               ((index + 1) * size + pool->kernel - 1) / pool->kernel};
     size_t start = index * pool->stride, stop = start + pool->kernel;
     size_t begin = start > pool->pad ? start - pool->pad : 0;
     size_t end = stop > pool->pad ? stop - pool->pad : 0;

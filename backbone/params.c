@@ -33,7 +33,7 @@ struct r2_params {
 /* The tensors of one node. */
 struct tensors {
     const struct r2_tensor_entry *weight;
-    const struct r2_tensor_entry *bias;                           /* without a norm */
+    const struct r2_tensor_entry *bias; /* without a norm; NULL where there is none either */
     const struct r2_tensor_entry *gamma, *beta, *mean, *variance; /* with one */
     uint32_t out;
     const struct r2_conv *deconv; /* NULL unless the weights are [in, out, k, k] */
@@ -114,7 +114,8 @@ static enum r2_status find_tensors(const struct r2_params *params, const struct 
 
     R2_TRY(take(source, node->name, "weight", is_conv ? 4 : 2, dims, &tensors.weight, err));
     if (!node->norm[0]) {
-        R2_TRY(take(source, node->name, "bias", 1, &out, &tensors.bias, err));
+        if (!node->conv.plain)
+            R2_TRY(take(source, node->name, "bias", 1, &out, &tensors.bias, err));
     } else {
         R2_TRY(take(source, node->norm, "weight", 1, &out, &tensors.gamma, err));
         R2_TRY(take(source, node->norm, "bias", 1, &out, &tensors.beta, err));
@@ -137,9 +138,9 @@ static enum r2_status read_floats(const struct r2_tensor_entry *tensor, float **
 static enum r2_status read_affine(const struct tensors *tensors, double eps, float *scale,
                                   float *shift, struct r2_error *err)
 {
-    if (tensors->bias) {
-        for (uint32_t i = 0; i < tensors->out; i++) scale[i] = 1;
-        r2_tensor_read(tensors->bias, shift);
+    if (!tensors->gamma) {
+        for (uint32_t i = 0; i < tensors->out; i++) scale[i] = 1, shift[i] = 0;
+        if (tensors->bias) r2_tensor_read(tensors->bias, shift);
     } else {
         R2_AUTOFREE float *gamma = NULL, *beta = NULL, *mean = NULL, *variance = NULL;
         R2_TRY(read_floats(tensors->gamma, &gamma, err));

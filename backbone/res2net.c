@@ -94,7 +94,8 @@ static void build_stages(struct r2_graph *graph, const struct r2_arch *arch,
 void r2_res2net_build(struct r2_graph *graph, const struct r2_arch *arch, enum r2_dialect dialect,
                       struct r2_taps *ret)
 {
-    const struct r2_pool halve = {.kind = R2_POOL_MAX, .kernel = 3, .stride = 2, .pad = 1};
+    const struct r2_pool halve = {
+        .kind = R2_POOL_MAX, .kernel = 3, .stride = 2, .pad = 1, .ceil = arch->ceil_pool};
     r2_value x = r2_graph_input(graph, 3);
     *ret = (struct r2_taps){0};
     r2_graph_trace(graph, x, "input");

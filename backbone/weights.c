@@ -199,8 +199,12 @@ enum r2_status r2_naming_detect(const struct r2_weights *weights, struct r2_nami
 /* Bytes of the trunk's prefix that its neighbours have too: "module." of "module.backbone." */
 static size_t shared_prefix(const char *prefix)
 {
-    const char *end = find_end(prefix, "backbone.");
-    return end ? (size_t)(end - prefix) : strlen(prefix);
+    static const char *const own[] = {"backbone.", "encoder.model.", "encoder.", "base.resnet."};
+    for (size_t i = 0; i < R2_COUNT(own); i++) {
+        const char *end = find_end(prefix, own[i]);
+        if (end) return (size_t)(end - prefix);
+    }
+    return strlen(prefix);
 }
 
 enum r2_status r2_naming_apply(const struct r2_naming *naming, const char *official, char *ret,
@@ -235,7 +239,7 @@ bool r2_naming_is_classifier(const struct r2_naming *naming, const char *name)
 static bool is_ignorable(const char *name)
 {
     return find_end(name, ".num_batches_tracked") || starts_with(name, "auxiliary_head.") ||
-           starts_with(name, "aux_classifier.");
+           starts_with(name, "aux_classifier.") || starts_with(name, "classification_head.");
 }
 
 /* Projections that the official code of DLA makes and never uses. */

@@ -42,7 +42,7 @@ enum r2_status r2_weights_take(const struct r2_weights *weights, const char *nam
  *
  * Understood: the families of family.h under any prefix that all of the trunk shares: none (official
  * code, timm), "backbone." (mmpretrain, mmdetection), "encoder.model." (segmentation_models.pytorch),
- * "backbone.body." (maskrcnn-benchmark), "backbone.bottom_up." (detectron2), "module."; the
+ * "backbone.body." (maskrcnn-benchmark), "backbone.bottom_up." (detectron2), "base.resnet." (PoolNet), "module."; the
  * classifier as "fc." or "head.fc.".
  */
 struct r2_naming {
@@ -61,8 +61,8 @@ enum r2_status r2_naming_detect(const struct r2_weights *weights, struct r2_nami
 void r2_naming_find_classifier(const struct r2_weights *weights, struct r2_naming *naming);
 
 /* The file's name of the official tensor name; ret holds R2_NAME_SIZE bytes. Tensors of other heads
-   than the classifier ("neck.fpn_convs.0.conv.weight") stand beside "backbone.", under what is in
-   front of it. */
+   than the classifier ("neck.fpn_convs.0.conv.weight") stand beside "backbone.", "encoder." or
+   "base.resnet.", under what is in front of it. */
 enum r2_status r2_naming_apply(const struct r2_naming *naming, const char *official, char *ret,
                                struct r2_error *err);
 

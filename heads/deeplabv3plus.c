@@ -2,15 +2,17 @@
  * DeepLabv3+ (Chen et al., "Encoder-Decoder with Atrous Separable Convolution for Semantic Image
  * Segmentation", 2018), with the tensors and the arithmetic of mmsegmentation's
  * DepthwiseSeparableASPPHead; its ASPPHead, which is DeepLabv3, is `separable` false, `low_channels`
- * 0 and `decoder_convs` 0.
+ * 0 and `decoder_convs` 0. Other libraries' heads are known by their tensors' names
+ * (deeplab_names.c), and the keys then default to what those libraries compute.
  *
  * c5 -> convolutions at several rates, and its mean -> one map; resized to a finer tap, joined with
  * that, convolved -> logits -> the class of every pixel.
  */
 #include <stdio.h>
-#include <stdlib.h>
+#include <string.h>
 
 #include "base/memory.h"
+#include "heads/deeplab_names.h"
 #include "heads/label_map.h"
 #include "heads/labels.h"
 #include "heads/segmentation.h"
@@ -29,6 +31,7 @@ struct deeplab {
 
     struct r2_labels labels;
     uint32_t classes;
+    const struct r2_deeplab_form *form;
 };
 
 struct deeplab_params {
@@ -86,14 +89,50 @@ static const struct r2_input_spec input = {
 
 /* --- load --- */
 
+/* The form's defaults, for the keys that model.json does not have. */
+static enum r2_status apply_presets(struct deeplab *deeplab, const json_t *keys,
+                                    struct r2_error *err)
+{
+    static const struct r2_option_table table = R2_OPTION_TABLE(options, "key");
+    const struct r2_preset *presets = deeplab->form->presets;
+    for (size_t i = 0; i < R2_DEEPLAB_PRESETS && presets[i].key; i++)
+        if (!json_object_get(keys, presets[i].key))
+            R2_TRY(r2_options_set(&table, presets[i].key, presets[i].value, deeplab, err));
+    return R2_OK;
+}
+
+/* What the keys ask for and the form has no layers for. */
+static enum r2_status check_form(const struct deeplab *deeplab, const struct r2_arch *arch,
+                                 struct r2_error *err)
+{
+    const struct r2_deeplab_form *form = deeplab->form;
+    const char *decoder =
+        form->decoder.whole.conv ? form->decoder.whole.conv : form->decoder.depthwise.conv;
+    if (form->dilated && arch->output_stride == 32)
+        return r2_fail(err, R2_INVALID,
+                       "the tensors are named as %s, whose trunk has an output_stride of 16 or 8; "
+                       "that of the backbone is 32",
+                       form->name);
+    if (deeplab->low_channels && !form->low.conv)
+        return r2_fail(err, R2_INVALID, "key 'low_channels': %s brings in no detail", form->name);
+    if (deeplab->decoder_convs > 1 && !strchr(decoder, '#'))
+        return r2_fail(err, R2_INVALID, "key 'decoder_convs': %s has no more than 1", form->name);
+    return R2_OK;
+}
+
 static enum r2_status deeplab_init(void *self, const struct r2_head_setup *setup,
                                    struct r2_error *err)
 {
     struct deeplab *deeplab = self;
     const struct r2_tensor_entry *weight = NULL;
+    char name[R2_GRAPH_NAME_SIZE];
     if (deeplab->fuse_kernel == 2)
         return r2_fail(err, R2_INVALID, "key 'fuse_kernel': 2 is neither 1 nor 3");
-    R2_TRY(r2_head_find_rows(setup, "decode_head.conv_seg.weight", &weight, err));
+    deeplab->form = r2_deeplab_form_find(setup->weights, setup->naming);
+    R2_TRY(apply_presets(deeplab, setup->keys, err));
+    R2_TRY(check_form(deeplab, setup->arch, err));
+    snprintf(name, sizeof name, "%s.weight", deeplab->form->last);
+    R2_TRY(r2_head_find_rows(setup, name, &weight, err));
     deeplab->classes = (uint32_t)weight->dims[0];
     R2_TRY(r2_segmentation_check(deeplab->background, deeplab->classes, err));
     return r2_head_read_labels(setup, deeplab->labels_path, deeplab->classes, &deeplab->labels,
@@ -108,37 +147,41 @@ static void deeplab_finish(void *self)
 
 /* --- the network --- */
 
-/* A convolution of stride 1 that keeps the size, its norm and ReLU: NAME.conv, NAME.bn. */
-static r2_value conv(struct r2_graph *graph, r2_value x, const char *name,
-                     const struct r2_conv *shape)
+/* A convolution of stride 1 that keeps the size, and what its names say is behind it. */
+static r2_value conv(struct r2_graph *graph, r2_value x, const struct r2_layer_names *names,
+                     uint32_t number, const struct r2_conv *shape)
 {
-    char conv_name[R2_GRAPH_NAME_SIZE], norm[R2_GRAPH_NAME_SIZE];
+    char name[R2_GRAPH_NAME_SIZE], norm[R2_GRAPH_NAME_SIZE];
     struct r2_conv made = *shape;
-    snprintf(conv_name, sizeof conv_name, "decode_head.%s.conv", name);
-    snprintf(norm, sizeof norm, "decode_head.%s.bn", name);
+    r2_deeplab_name(names->conv, number, name);
+    if (names->norm) r2_deeplab_name(names->norm, number, norm);
     if (!made.dilation) made.dilation = 1;
-    made.name = conv_name;
-    made.norm = norm;
+    made.name = name;
+    made.norm = names->norm ? norm : NULL;
+    made.plain = !names->norm;
+    made.relu = names->norm != NULL;
     made.stride = 1;
     made.pad = made.kernel / 2 * made.dilation;
-    made.relu = true;
     return r2_graph_conv(graph, x, &made);
 }
 
-/* A 3x3 one, in two steps where the head is separable. */
+/* A 3x3 one, in two steps where the head is separable or the form knows no other. */
 static r2_value conv3x3(const struct deeplab *deeplab, struct r2_graph *graph, r2_value x,
-                        const char *name, uint32_t dilation)
+                        const struct r2_step_names *names, uint32_t number, uint32_t dilation)
 {
     const uint32_t in = r2_graph_channels(graph, x), out = (uint32_t)deeplab->channels;
-    char depthwise[64], pointwise[64];
-    if (!deeplab->separable)
-        return conv(graph, x, name,
+    if (names->whole.conv && !(deeplab->separable && names->depthwise.conv))
+        return conv(graph, x, &names->whole, number,
                     &(struct r2_conv){.out = out, .kernel = 3, .dilation = dilation});
-    snprintf(depthwise, sizeof depthwise, "%s.depthwise_conv", name);
-    snprintf(pointwise, sizeof pointwise, "%s.pointwise_conv", name);
-    x = conv(graph, x, depthwise,
+    x = conv(graph, x, &names->depthwise, number,
              &(struct r2_conv){.out = in, .kernel = 3, .dilation = dilation, .groups = in});
-    return conv(graph, x, pointwise, &(struct r2_conv){.out = out, .kernel = 1});
+    return conv(graph, x, &names->pointwise, number, &(struct r2_conv){.out = out, .kernel = 1});
+}
+
+static r2_value conv1x1(struct r2_graph *graph, r2_value x, const struct r2_layer_names *names,
+                        uint32_t number, int64_t channels)
+{
+    return conv(graph, x, names, number, &(struct r2_conv){.out = (uint32_t)channels, .kernel = 1});
 }
 
 static enum r2_sampling sampling_of(const struct deeplab *deeplab)
@@ -146,48 +189,44 @@ static enum r2_sampling sampling_of(const struct deeplab *deeplab)
     return deeplab->align_corners ? R2_SAMPLE_BILINEAR_CORNERS : R2_SAMPLE_BILINEAR;
 }
 
+/* One cell, which every way of resizing repeats. */
 static r2_value build_image_pool(const struct deeplab *deeplab, struct r2_graph *graph, r2_value x)
 {
-    r2_value mean = conv(graph, r2_graph_global_pool(graph, x), "image_pool.1",
-                         &(struct r2_conv){.out = (uint32_t)deeplab->channels, .kernel = 1});
+    const r2_value mean = conv1x1(graph, r2_graph_global_pool(graph, x), &deeplab->form->pool,
+                                  (uint32_t)deeplab->rates.count, deeplab->channels);
     return r2_graph_resize(graph, mean, x, sampling_of(deeplab));
 }
 
 /* Atrous spatial pyramid pooling. */
 static r2_value build_aspp(const struct deeplab *deeplab, struct r2_graph *graph, r2_value x)
 {
-    const uint32_t out = (uint32_t)deeplab->channels;
+    const struct r2_deeplab_form *form = deeplab->form;
     r2_value parts[R2_GRAPH_MAX_INPUTS];
     uint32_t count = 0;
     if (deeplab->image_pool == POOL_FIRST) parts[count++] = build_image_pool(deeplab, graph, x);
     for (uint32_t i = 0; i < deeplab->rates.count; i++) {
         const uint32_t rate = (uint32_t)deeplab->rates.items[i];
-        char name[32];
-        snprintf(name, sizeof name, "aspp_modules.%u", i);
-        parts[count++] = rate == 1
-                             ? conv(graph, x, name, &(struct r2_conv){.out = out, .kernel = 1})
-                             : conv3x3(deeplab, graph, x, name, rate);
+        parts[count++] = rate == 1 ? conv1x1(graph, x, &form->branch.whole, i, deeplab->channels)
+                                   : conv3x3(deeplab, graph, x, &form->branch, i, rate);
     }
     if (deeplab->image_pool == POOL_LAST) parts[count++] = build_image_pool(deeplab, graph, x);
-    return conv(graph, r2_graph_concat(graph, parts, count), "bottleneck",
-                &(struct r2_conv){.out = out, .kernel = (uint32_t)deeplab->fuse_kernel});
+    x = conv(graph, r2_graph_concat(graph, parts, count), &form->fuse, 0,
+             &(struct r2_conv){.out = (uint32_t)deeplab->channels,
+                               .kernel = (uint32_t)deeplab->fuse_kernel});
+    return form->refine.depthwise.conv ? conv3x3(deeplab, graph, x, &form->refine, 0, 1) : x;
 }
 
 static r2_value build_decoder(const struct deeplab *deeplab, struct r2_graph *graph, r2_value x,
                               r2_value low)
 {
     if (deeplab->low_channels) {
-        low = conv(graph, low, "c1_bottleneck",
-                   &(struct r2_conv){.out = (uint32_t)deeplab->low_channels, .kernel = 1});
+        low = conv1x1(graph, low, &deeplab->form->low, 0, deeplab->low_channels);
         x = r2_graph_resize(graph, x, low, sampling_of(deeplab));
         x = r2_graph_concat(graph, deeplab->low_first ? (r2_value[]){low, x} : (r2_value[]){x, low},
                             2);
     }
-    for (uint32_t i = 0; i < deeplab->decoder_convs; i++) {
-        char name[32];
-        snprintf(name, sizeof name, "sep_bottleneck.%u", i);
-        x = conv3x3(deeplab, graph, x, name, 1);
-    }
+    for (uint32_t i = 0; i < deeplab->decoder_convs; i++)
+        x = conv3x3(deeplab, graph, x, &deeplab->form->decoder, i, 1);
     return x;
 }
 
@@ -200,7 +239,7 @@ static void deeplab_build(const void *self, struct r2_graph *graph, const struct
     x = r2_graph_conv(
         graph, x,
         &(struct r2_conv){
-            .name = "decode_head.conv_seg", .out = deeplab->classes, .kernel = 1, .stride = 1});
+            .name = deeplab->form->last, .out = deeplab->classes, .kernel = 1, .stride = 1});
     r2_head_add_output(graph, prefix, "logits", x);
 }
 
@@ -211,6 +250,9 @@ static enum r2_status deeplab_decode(const void *self, const struct r2_head_run 
 {
     const struct deeplab *deeplab = self;
     const struct deeplab_params *request = run->params;
+    const struct r2_label_rule rule = {deeplab->align_corners,
+                                       r2_segmentation_first(deeplab->background),
+                                       deeplab->form->corners_to_input};
     struct r2_output_view logits = {0};
     R2_TRY(r2_head_output(&run->outputs, "logits", &logits, err));
     return r2_segmentation_decode(
@@ -218,7 +260,7 @@ static enum r2_status deeplab_decode(const void *self, const struct r2_head_run 
                                   .background = deeplab->background,
                                   .classes = deeplab->classes,
                                   .format = request->format},
-        &logits, run->geometry, deeplab->align_corners, ret, err);
+        &logits, run->geometry, &rule, ret, err);
 }
 
 static bool deeplab_is_drawn(const void *request)

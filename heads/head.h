@@ -106,6 +106,7 @@ struct r2_head_setup {
     const struct r2_naming *naming;
     const struct r2_arch *arch; /* of the trunk */
     const struct r2_input_spec *input;
+    const json_t *keys; /* what model.json says of the head, where a default hangs on the weights */
 };
 
 struct r2_head_type {

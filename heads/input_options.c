@@ -21,7 +21,7 @@ struct input {
 };
 
 /* In the order of the enums in image/. */
-static const char *const modes[] = {"none", "exact", "shorter", "longer", "fit", NULL};
+static const char *const modes[] = {"none", "exact", "shorter", "longer", "fit", "within", NULL};
 static const char *const filters[] = {"nearest", "bilinear", "bicubic", NULL};
 static const char *const likes[] = {"pil", "opencv", NULL};
 static const char *const colors[] = {"rgb", "bgr", NULL};
@@ -63,6 +63,11 @@ static const struct r2_option input_options[] = {
 static const struct r2_option_table input_table = R2_OPTION_TABLE(input_options, "key");
 /* clang-format on */
 
+static bool takes_two(enum r2_resize_mode mode)
+{
+    return mode == R2_RESIZE_EXACT || mode == R2_RESIZE_FIT || mode == R2_RESIZE_WITHIN;
+}
+
 static enum r2_status read_resize(json_t *object, struct r2_input_spec *spec, struct r2_error *err)
 {
     struct resize resize = {0};
@@ -71,9 +76,7 @@ static enum r2_status read_resize(json_t *object, struct r2_input_spec *spec, st
     spec->mode = (enum r2_resize_mode)resize.mode;
     spec->filter = (enum r2_filter)resize.filter;
     spec->like = (enum r2_resize_like)resize.like;
-    const size_t wanted = spec->mode == R2_RESIZE_NONE                                   ? 0
-                          : spec->mode == R2_RESIZE_EXACT || spec->mode == R2_RESIZE_FIT ? 2
-                                                                                         : 1;
+    const size_t wanted = spec->mode == R2_RESIZE_NONE ? 0 : takes_two(spec->mode) ? 2 : 1;
     const bool square = spec->mode == R2_RESIZE_EXACT && resize.size.count == 1;
     if (resize.size.count != wanted && !square)
         return r2_fail(err, R2_INVALID, "input: resize: mode '%s' takes %zu sizes, size has %zu",
@@ -129,10 +132,9 @@ static double decimal_of(float value)
 
 json_t *r2_input_describe(const struct r2_input_spec *spec)
 {
-    const bool two = spec->mode == R2_RESIZE_EXACT || spec->mode == R2_RESIZE_FIT;
     json_t *resize = json_pack("{s:s, s:s, s:s}", "mode", modes[spec->mode], "filter",
                                filters[spec->filter], "like", likes[spec->like]);
-    if (two)
+    if (takes_two(spec->mode))
         json_object_set_new(resize, "size",
                             json_pack("[i, i]", (int)spec->size[0], (int)spec->size[1]));
     else if (spec->mode != R2_RESIZE_NONE)

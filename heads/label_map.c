@@ -6,80 +6,11 @@
 
 #include "base/memory.h"
 #include "base/vector.h"
+#include "heads/map_axis.h"
 
 /* The picture is worked on in tiles of TILE columns and as many rows, at most BAND, as read the
    same source rows. */
-enum { TAPS = 3, TILE = 32, BAND = 32, MAX_CLASSES = 256, MAX_RIVALS = 4 };
-
-/* --- which source cells make a pixel --- */
-
-/* Pixel i is the sum of weights[i] times cells first[i] ... first[i] + TAPS - 1. */
-struct axis {
-    size_t count, cells;
-    uint32_t *first;        /* [count] */
-    float (*weights)[TAPS]; /* [count] */
-};
-
-static void axis_finish(struct axis *axis)
-{
-    free(axis->first);
-    free(axis->weights);
-}
-
-/* Between which two of `in` cells place i of `out` lies. */
-struct spot {
-    size_t low, high;
-    double part; /* of high */
-};
-
-static struct spot find_spot(size_t i, size_t in, size_t out, bool align_corners)
-{
-    double at = 0;
-    if (!align_corners)
-        at = fmax(((double)i + 0.5) * (double)in / (double)out - 0.5, 0);
-    else if (out > 1)
-        at = (double)i * (double)(in - 1) / (double)(out - 1);
-    size_t low = (size_t)at;
-    if (low >= in) low = in - 1;
-    const size_t high = low + 1 < in ? low + 1 : low;
-    return (struct spot){low, high, high > low ? at - (double)low : 0};
-}
-
-/* One dimension of picture, network's input and logits. */
-struct side {
-    size_t picture, resized, network, cells;
-    long offset; /* of the resized picture in the network's input */
-};
-
-static size_t to_network(const struct side *side, size_t resized)
-{
-    const long at = (long)resized + side->offset, last = (long)side->network - 1;
-    return (size_t)(at < 0 ? 0 : at > last ? last : at);
-}
-
-static enum r2_status axis_init(struct axis *axis, const struct side *side, bool align_corners,
-                                struct r2_error *err)
-{
-    axis->count = side->picture;
-    axis->cells = side->cells;
-    R2_TRY(r2_alloc(axis->count, sizeof *axis->first, "resizing", &axis->first, err));
-    R2_TRY(r2_alloc(axis->count, sizeof *axis->weights, "resizing", &axis->weights, err));
-    for (size_t i = 0; i < axis->count; i++) {
-        const struct spot mid = find_spot(i, side->resized, side->picture, align_corners);
-        const struct spot a =
-            find_spot(to_network(side, mid.low), side->cells, side->network, align_corners);
-        const struct spot b =
-            find_spot(to_network(side, mid.high), side->cells, side->network, align_corners);
-        double weights[TAPS] = {0};
-        weights[0] += (1 - mid.part) * (1 - a.part);
-        weights[a.high - a.low] += (1 - mid.part) * a.part;
-        weights[b.low - a.low] += mid.part * (1 - b.part);
-        weights[b.high - a.low] += mid.part * b.part;
-        axis->first[i] = (uint32_t)a.low;
-        for (size_t t = 0; t < TAPS; t++) axis->weights[i][t] = (float)weights[t];
-    }
-    return R2_OK;
-}
+enum { TAPS = R2_AXIS_TAPS, TILE = 32, BAND = 32, MAX_CLASSES = 256, MAX_RIVALS = 4 };
 
 /* --- the tiles of a row of them --- */
 
@@ -101,12 +32,12 @@ static void tiles_finish(struct tiles *tiles)
     free(tiles->weights);
 }
 
-static size_t tile_end(const struct axis *x, size_t begin)
+static size_t tile_end(const struct r2_axis *x, size_t begin)
 {
     return begin + TILE < x->count ? begin + TILE : x->count;
 }
 
-static void fill_weights(const struct axis *x, size_t begin, const struct tile *tile,
+static void fill_weights(const struct r2_axis *x, size_t begin, const struct tile *tile,
                          float (*weights)[TILE])
 {
     for (size_t i = begin; i < tile_end(x, begin); i++)
@@ -115,7 +46,7 @@ static void fill_weights(const struct axis *x, size_t begin, const struct tile *
                 weights[x->first[i] + t - tile->first][i - begin] = x->weights[i][t];
 }
 
-static enum r2_status tiles_init(struct tiles *tiles, const struct axis *x, struct r2_error *err)
+static enum r2_status tiles_init(struct tiles *tiles, const struct r2_axis *x, struct r2_error *err)
 {
     size_t used = 0;
     tiles->count = (x->count + TILE - 1) / TILE;
@@ -272,7 +203,7 @@ struct block {
 };
 
 static void fill_block(const struct patch *patch, const struct block *block,
-                       const struct axis *rows, const float (*columns)[TILE], uint8_t first,
+                       const struct r2_axis *rows, const float (*columns)[TILE], uint8_t first,
                        uint8_t *dst, size_t stride)
 {
     uint8_t rivals[MAX_RIVALS], candidates[MAX_CLASSES];
@@ -295,8 +226,9 @@ static void fill_block(const struct patch *patch, const struct block *block,
             dst[y * stride + x] = (uint8_t)(first + scores.label[y][x]);
 }
 
-static void fill_band(const struct source *source, const struct axis *x, const struct tiles *tiles,
-                      const struct axis *y, struct block block, uint8_t first, uint8_t *dst)
+static void fill_band(const struct source *source, const struct r2_axis *x,
+                      const struct tiles *tiles, const struct r2_axis *y, struct block block,
+                      uint8_t first, uint8_t *dst)
 {
     const size_t row = y->first[block.y], left = y->cells - row;
     for (size_t i = 0; i < tiles->count; i++) {
@@ -310,8 +242,9 @@ static void fill_band(const struct source *source, const struct axis *x, const s
     }
 }
 
-static void fill_map(const struct source *source, const struct axis *x, const struct tiles *tiles,
-                     const struct axis *y, uint8_t first, uint8_t *dst)
+static void fill_map(const struct source *source, const struct r2_axis *x,
+                     const struct tiles *tiles, const struct r2_axis *y, uint8_t first,
+                     uint8_t *dst)
 {
     struct block block = {0};
     for (block.y = 0; block.y < y->count; block.y += block.height) {
@@ -323,22 +256,12 @@ static void fill_map(const struct source *source, const struct axis *x, const st
     }
 }
 
-static size_t resized_size(double scale, uint32_t picture)
-{
-    const double size = round(scale * picture);
-    return size > 1 ? (size_t)size : 1;
-}
-
-static enum r2_status check(const struct r2_output_view *logits, const struct r2_geometry *geometry,
-                            const struct r2_label_rule *rule, struct r2_error *err)
+static enum r2_status check(const struct r2_output_view *logits, const struct r2_label_rule *rule,
+                            struct r2_error *err)
 {
     if (logits->channels < 1 || logits->channels > (uint32_t)MAX_CLASSES - rule->first)
         return r2_fail(err, R2_INVALID, "a label map has 1 to %d classes, not %u",
                        MAX_CLASSES - rule->first, logits->channels);
-    if (logits->width > geometry->network_width || logits->height > geometry->network_height)
-        return r2_fail(err, R2_INVALID, "logits of %u x %u cells are finer than the input, %u x %u",
-                       logits->width, logits->height, geometry->network_width,
-                       geometry->network_height);
     return R2_OK;
 }
 
@@ -347,19 +270,13 @@ enum r2_status r2_label_map_make(const struct r2_output_view *logits,
                                  const struct r2_label_rule *rule, uint8_t *ret,
                                  struct r2_error *err)
 {
-    R2_CLEANUP(axis_finish) struct axis x = {0};
-    R2_CLEANUP(axis_finish) struct axis y = {0};
+    R2_CLEANUP(r2_axis_finish) struct r2_axis x = {0};
+    R2_CLEANUP(r2_axis_finish) struct r2_axis y = {0};
+    const bool at_picture = rule->align_corners && !rule->corners_to_input;
     R2_CLEANUP(tiles_finish) struct tiles tiles = {0};
     R2_CLEANUP(source_finish) struct source source = {.logits = *logits};
-    const struct side across = {geometry->picture_width,
-                                resized_size(geometry->scale_x, geometry->picture_width),
-                                geometry->network_width, logits->width, lround(geometry->offset_x)};
-    const struct side down = {geometry->picture_height,
-                              resized_size(geometry->scale_y, geometry->picture_height),
-                              geometry->network_height, logits->height, lround(geometry->offset_y)};
-    R2_TRY(check(logits, geometry, rule, err));
-    R2_TRY(axis_init(&x, &across, rule->align_corners, err));
-    R2_TRY(axis_init(&y, &down, rule->align_corners, err));
+    R2_TRY(check(logits, rule, err));
+    R2_TRY(r2_axes_init(logits, geometry, rule->align_corners, at_picture, &x, &y, err));
     R2_TRY(tiles_init(&tiles, &x, err));
     R2_TRY(source_init(&source, err));
     fill_map(&source, &x, &tiles, &y, rule->first, ret);

@@ -17,8 +17,9 @@
 #include "image/input.h"
 
 struct r2_label_rule {
-    bool align_corners; /* of both resizes, as torch.nn.functional.interpolate has it */
-    uint8_t first;      /* what class 0 is written as; class i as first + i */
+    bool align_corners;    /* of both resizes, as torch.nn.functional.interpolate has it */
+    uint8_t first;         /* what class 0 is written as; class i as first + i */
+    bool corners_to_input; /* align_corners is for the first of them, the second has none */
 };
 
 /*

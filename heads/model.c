@@ -30,7 +30,7 @@ static enum r2_status init_head(struct r2_model *model, struct r2_model_part *pa
         part->weights = trunk->weights;
     r2_naming_find_classifier(&part->weights, &part->naming);
     struct r2_head_setup setup = {model->file.dir, &part->weights, &part->naming,
-                                  &trunk->options.arch, &part->input};
+                                  &trunk->options.arch, &part->input, from->object};
     return type->init(part->self, &setup, err);
 }
 

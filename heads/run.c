@@ -232,6 +232,10 @@ struct r2_extent r2_model_typical(const struct r2_model *model, uint32_t pass)
     case R2_RESIZE_EXACT: return (struct r2_extent){input->size[0], input->size[1]};
     case R2_RESIZE_SHORTER:
     case R2_RESIZE_LONGER: return (struct r2_extent){input->size[0], input->size[0]};
+    case R2_RESIZE_WITHIN: /* 4:3, of the largest that stay as they are */
+        return (struct r2_extent){input->size[1] / 4 * 3 > input->size[0] ? input->size[1] / 4 * 3
+                                                                          : input->size[0],
+                                  input->size[1]};
     case R2_RESIZE_FIT: /* 4:3, within both limits */
         return (struct r2_extent){input->size[0], input->size[0] / 3 * 4 < input->size[1]
                                                       ? input->size[0] / 3 * 4
@@ -244,6 +248,7 @@ struct r2_extent r2_model_largest(const struct r2_model *model, uint32_t pass)
 {
     const struct r2_input_spec *input = &model->passes[pass].input;
     if (input->mode == R2_RESIZE_FIT) return (struct r2_extent){input->size[0], input->size[1]};
+    if (input->mode == R2_RESIZE_WITHIN) return (struct r2_extent){input->size[1], input->size[1]};
     return r2_model_typical(model, pass);
 }
 

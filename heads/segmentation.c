@@ -4,7 +4,6 @@
 
 #include "base/base64.h"
 #include "base/memory.h"
-#include "heads/label_map.h"
 #include "heads/labels.h"
 #include "heads/mask_json.h"
 #include "heads/polygons.h"
@@ -197,16 +196,16 @@ enum r2_status r2_segmentation_create(const struct r2_segmentation *from, struct
 
 enum r2_status r2_segmentation_decode(const struct r2_segmentation *from,
                                       const struct r2_output_view *logits,
-                                      const struct r2_geometry *geometry, bool align_corners,
-                                      struct r2_result *ret, struct r2_error *err)
+                                      const struct r2_geometry *geometry,
+                                      const struct r2_label_rule *rule, struct r2_result *ret,
+                                      struct r2_error *err)
 {
-    const struct r2_label_rule rule = {align_corners, r2_segmentation_first(from->background)};
     R2_AUTOFREE uint8_t *map = NULL;
     struct r2_segmentation made = *from;
     made.width = geometry->picture_width;
     made.height = geometry->picture_height;
     R2_TRY(r2_alloc(made.height, made.width, "label map", &map, err));
-    R2_TRY(r2_label_map_make(logits, geometry, &rule, map, err));
+    R2_TRY(r2_label_map_make(logits, geometry, rule, map, err));
     made.map = map;
     R2_TRY(r2_segmentation_create(&made, ret, err));
     map = NULL;

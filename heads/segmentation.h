@@ -10,6 +10,7 @@
 
 #include "backbone/session.h"
 #include "config/model_file.h"
+#include "heads/label_map.h"
 #include "heads/result.h"
 #include "image/input.h"
 
@@ -50,12 +51,13 @@ extern const struct r2_result_kind r2_segmentation_kind;
 enum r2_status r2_segmentation_create(const struct r2_segmentation *from, struct r2_result *ret,
                                       struct r2_error *err);
 
-/* The result of a network's logits, `from` being all but size and map. R2_INTERNAL where a logit is
+/* The result of a network's logits, `from` being all but size and map, and `rule` of its background. R2_INTERNAL where a logit is
    not finite. */
 enum r2_status r2_segmentation_decode(const struct r2_segmentation *from,
                                       const struct r2_output_view *logits,
-                                      const struct r2_geometry *geometry, bool align_corners,
-                                      struct r2_result *ret, struct r2_error *err);
+                                      const struct r2_geometry *geometry,
+                                      const struct r2_label_rule *rule, struct r2_result *ret,
+                                      struct r2_error *err);
 
 /* Whether a map has labels for so many classes; R2_INVALID. */
 enum r2_status r2_segmentation_check(bool background, uint32_t classes, struct r2_error *err);

@@ -111,12 +111,12 @@ enum r2_status r2_jpeg_encode(const struct r2_image *image, int quality, struct 
     return status;
 }
 
-/* What a PNG is made from: rows of `channels` bytes a pixel; with 1 a palette goes along. */
+/* What a PNG is made from: rows of `channels` bytes a pixel; 1 is grey, or with a palette labels. */
 struct png_source {
     const uint8_t *pixels;
     uint32_t width, height;
     unsigned channels;
-    const png_color *palette;
+    const png_color *palette; /* NULL: none */
     int palette_size;
 };
 
@@ -160,14 +160,15 @@ static enum r2_status png_write(struct png_writer *writer, const struct png_sour
         png_create_write_struct(PNG_LIBPNG_VER_STRING, writer, png_on_error, png_on_warning);
     if (png) writer->head = png_create_info_struct(png);
     if (!writer->head) return r2_fail(writer->err, R2_NO_MEMORY, "PNG encoder: no memory");
-    bool rgb = source->channels == 3;
+    const int colours = source->channels == 3 ? PNG_COLOR_TYPE_RGB
+                        : source->palette     ? PNG_COLOR_TYPE_PALETTE
+                                              : PNG_COLOR_TYPE_GRAY;
     png_set_write_fn(png, writer, png_append, png_flush_nothing);
     png_set_compression_level(png, 1);
-    png_set_filter(png, 0, rgb ? PNG_FILTER_PAETH : PNG_FILTER_NONE);
-    png_set_IHDR(png, writer->head, source->width, source->height, 8,
-                 rgb ? PNG_COLOR_TYPE_RGB : PNG_COLOR_TYPE_PALETTE, PNG_INTERLACE_NONE,
+    png_set_filter(png, 0, source->palette ? PNG_FILTER_NONE : PNG_FILTER_PAETH);
+    png_set_IHDR(png, writer->head, source->width, source->height, 8, colours, PNG_INTERLACE_NONE,
                  PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
-    if (!rgb) png_set_PLTE(png, writer->head, source->palette, source->palette_size);
+    if (source->palette) png_set_PLTE(png, writer->head, source->palette, source->palette_size);
     png_write_info(png, writer->head);
     for (uint32_t y = 0; y < source->height; y++)
         png_write_row(png, source->pixels + (size_t)source->width * source->channels * y);
@@ -194,6 +195,13 @@ enum r2_status r2_png_encode(const struct r2_image *image, struct r2_buffer *ret
 {
     struct png_source source = {
         .pixels = image->pixels, .width = image->width, .height = image->height, .channels = 3};
+    return png_encode(&source, ret, err);
+}
+
+enum r2_status r2_png_encode_grey(const uint8_t *samples, uint32_t width, uint32_t height,
+                                  struct r2_buffer *ret, struct r2_error *err)
+{
+    struct png_source source = {.pixels = samples, .width = width, .height = height, .channels = 1};
     return png_encode(&source, ret, err);
 }
 

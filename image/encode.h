@@ -25,6 +25,10 @@ enum r2_status r2_jpeg_encode(const struct r2_image *image, int quality, struct 
 enum r2_status r2_png_encode(const struct r2_image *image, struct r2_buffer *ret,
                              struct r2_error *err);
 
+/* 8-bit grey PNG of samples [height, width]. R2_INVALID for a side over 1000000 pixels. */
+enum r2_status r2_png_encode_grey(const uint8_t *samples, uint32_t width, uint32_t height,
+                                  struct r2_buffer *ret, struct r2_error *err);
+
 /* 8-bit palette PNG of labels [height, width], whose samples are the labels themselves and whose
    palette shows label i in colours[i]. count is 1..256; R2_INVALID outside, for a side of 0 or over
    1000000 pixels, or for a label that has no colour. */

@@ -34,6 +34,7 @@ static unsigned sizes_used(enum r2_resize_mode mode)
 {
     switch (mode) {
     case R2_RESIZE_EXACT:
+    case R2_RESIZE_WITHIN:
     case R2_RESIZE_FIT: return 2;
     case R2_RESIZE_SHORTER:
     case R2_RESIZE_LONGER: return 1;
@@ -100,10 +101,11 @@ enum r2_status r2_input_spec_check(const struct r2_input_spec *spec, struct r2_e
         if (spec->size[i] < 1 || spec->size[i] > R2_INPUT_MAX_SIZE)
             return r2_fail(err, R2_INVALID, "input resize size[%u] is %u: must be from 1 to %d", i,
                            spec->size[i], R2_INPUT_MAX_SIZE);
-    if (spec->mode == R2_RESIZE_FIT && spec->size[0] > spec->size[1])
-        return r2_fail(err, R2_INVALID,
-                       "input resize fit is [%u, %u]: the short side must come first",
-                       spec->size[0], spec->size[1]);
+    if ((spec->mode == R2_RESIZE_FIT || spec->mode == R2_RESIZE_WITHIN) &&
+        spec->size[0] > spec->size[1])
+        return r2_fail(
+            err, R2_INVALID, "input resize %s is [%u, %u]: the short side must come first",
+            spec->mode == R2_RESIZE_FIT ? "fit" : "within", spec->size[0], spec->size[1]);
     if (!spec->crop[0] != !spec->crop[1] || spec->crop[0] > R2_INPUT_MAX_SIZE ||
         spec->crop[1] > R2_INPUT_MAX_SIZE)
         return r2_fail(err, R2_INVALID,
@@ -140,6 +142,13 @@ static void resized_size(const struct r2_input_spec *spec, uint64_t width, uint6
         double by_near = (double)spec->size[0] / (double)near;
         double by_far = (double)spec->size[1] / (double)far;
         double scale = by_near < by_far ? by_near : by_far;
+        near = (uint64_t)((double)near * scale + 0.5);
+        far = (uint64_t)((double)far * scale + 0.5);
+        break;
+    }
+    case R2_RESIZE_WITHIN: {
+        double scale = near < spec->size[0] ? (double)spec->size[0] / (double)near : 1;
+        if ((double)far * scale > spec->size[1]) scale = (double)spec->size[1] / (double)far;
         near = (uint64_t)((double)near * scale + 0.5);
         far = (uint64_t)((double)far * scale + 0.5);
         break;

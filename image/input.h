@@ -27,6 +27,9 @@ enum r2_resize_mode {
     R2_RESIZE_LONGER,  /* the longer side becomes size[0], the other N * short / long, rounded */
     R2_RESIZE_FIT,     /* as large as size[0] for the short side and size[1] for the long one allow,
                           ratio kept, rounded */
+    R2_RESIZE_WITHIN, /* as it is where the short side is size[0] or more and the long one size[1] or
+                          less; else as near to that as possible, ratio kept, rounded; of the two the
+                          long side decides */
     R2_RESIZE_MODE_COUNT
 };
 

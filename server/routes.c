@@ -24,6 +24,7 @@ static const struct r2_route routes[] = {
     {.path = "/detect", .label = "detect"},
     {.path = "/segment", .label = "segment"},
     {.path = "/keypoints", .label = "keypoints"},
+    {.path = "/saliency", .label = "saliency"},
     {.path = "/analyze", .label = "analyze", .select = select_analyze},
     {.path = "/embed", .label = "embed", .select = select_embed},
     {.path = "/v1/vision/detection",

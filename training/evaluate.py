@@ -1,5 +1,5 @@
 """Measure a running daemon: POST /detect and /keypoints on a COCO-format folder (average precision by pycocotools, of boxes
-and, where the answers have them, masks), POST /segment on a folder of masks (IoU).
+and, where the answers have them, masks), POST /segment (IoU) or /saliency (MAE, F-beta) on a folder of masks.
 
 Of /detect every category of the annotations that has a name in ``--names`` counts; an answer's label is matched to a category by
 name. Of /keypoints the daemon's own persons have an average precision, and true boxes, given in the request, a PCK: the share of
@@ -9,12 +9,14 @@ labelled joints that are found within a tenth of the box's longer side.
     python training/evaluate.py --url http://127.0.0.1:8080/keypoints --annotations FILE.json --images DIR
     python training/evaluate.py --self-check --annotations FILE.json --images DIR --limit 50
     python training/evaluate.py --url http://127.0.0.1:8080/segment --folder DIR [--limit N]
+    python training/evaluate.py --url http://127.0.0.1:8080/saliency --folder DIR [--limit N]
 
 The self-check starts a server of its own that answers with the annotated boxes and joints: figures must be 1, and with all of a
 person moved by the box's width next to nothing.
 
 The folder has ``images/`` and for each of them ``masks/STEM.png`` of the same size, whose pixels are class indices; 255 does not
-count. A class that is neither there nor found anywhere is not in the mean.
+count. A class that is neither there nor found anywhere is not in the mean. For /saliency masks are grey, salient from 128 on; the
+largest F-beta (beta squared 0.3) over 255 thresholds is of the photos' mean precision and recall, as papers have it.
 """
 from __future__ import annotations
 
@@ -126,6 +128,28 @@ def evaluate_regions(url: str, folder: Path, limit: int | None) -> float:
     return mean
 
 
+def ask_map(url: str, photo: Path) -> np.ndarray:
+    request = urllib.request.Request(url, encoded(photo),
+                                     {"Content-Type": "application/octet-stream", "Accept": "image/png"})
+    with urllib.request.urlopen(request) as answer:
+        return np.asarray(Image.open(io.BytesIO(answer.read())))
+
+
+def evaluate_saliency(url: str, folder: Path, limit: int | None) -> tuple[float, float]:
+    """MAE and the largest F-beta; prints both."""
+    errors, rates = [], []
+    for photo in sorted((folder / "images").iterdir())[:limit]:
+        found = ask_map(url, photo)
+        true = np.asarray(Image.open(folder / "masks" / f"{photo.stem}.png").convert("L")) > 127
+        errors.append(np.abs(found / 255 - true).mean())
+        right, all_ = (np.bincount(part, minlength=256)[::-1].cumsum()[:255] for part in (found[true], found.ravel()))
+        rates.append((right / np.maximum(all_, 1), right / max(true.sum(), 1)))
+    precision, recall = np.mean(rates, 0)
+    error, best = float(np.mean(errors)), float(np.max(1.3 * precision * recall / np.maximum(0.3 * precision + recall, 1e-12)))
+    print(f"MAE {error:.4f}, max F-beta {best:.4f} of {len(errors)} photos")
+    return error, best
+
+
 def posed(coco: COCO, image: int) -> list[dict]:
     """The annotations of an image that have joints."""
     return [a for a in coco.imgToAnns[image] if a.get("num_keypoints")]
@@ -215,11 +239,11 @@ def oracle(coco: COCO, images: Path, shift: float):
 def main() -> int:
     home = Path(__file__).resolve().parent.parent
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    p.add_argument("--url", help="POST /detect, /keypoints or /segment of the daemon")
+    p.add_argument("--url", help="POST /detect, /keypoints, /segment or /saliency of the daemon")
     p.add_argument("--self-check", action="store_true", help="ask a server that knows the annotations")
     p.add_argument("--annotations", type=Path)
     p.add_argument("--images", type=Path)
-    p.add_argument("--folder", type=Path, help="photos and masks, for /segment")
+    p.add_argument("--folder", type=Path, help="photos and masks, for /segment and /saliency")
     p.add_argument("--names", type=Path, default=home.parent / "shared" / "data" / "names" / "coco80.txt")
     p.add_argument("--limit", type=int, help="only the first N photos, by id or name")
     args = p.parse_args()
@@ -228,7 +252,8 @@ def main() -> int:
     if args.folder:
         if not args.url:
             p.error("--folder needs --url")
-        evaluate_regions(args.url, args.folder, args.limit)
+        salient = urllib.parse.urlsplit(args.url).path.endswith("/saliency")
+        (evaluate_saliency if salient else evaluate_regions)(args.url, args.folder, args.limit)
         return 0
     if not args.annotations or not args.images:
         p.error("give either --annotations and --images or --folder")

@@ -103,7 +103,12 @@ Test(naming, prefixes)
 {
     expect_naming(NAMES("encoder.model.conv1.weight", "encoder.model.layer1.0.conv1.weight"),
                   "encoder.model.", "fc", R2_FAMILY_OFFICIAL,
-                  NAMES("bn1.weight", "encoder.model.bn1.weight", "fc.weight", "fc.weight"));
+                  NAMES("bn1.weight", "encoder.model.bn1.weight", "fc.weight", "fc.weight",
+                        "decoder.aspp.1.0.weight", "decoder.aspp.1.0.weight"));
+    expect_naming(NAMES("module.base.resnet.layer1.0.conv1.weight", "module.base.ppms_pre.weight"),
+                  "module.base.resnet.", "fc", R2_FAMILY_OFFICIAL,
+                  NAMES("bn1.bias", "module.base.resnet.bn1.bias", "base.ppms_pre.weight",
+                        "module.base.ppms_pre.weight"));
     expect_naming(NAMES("module.layer1.0.conv1.weight", "module.fc.weight"), "module.", "module.fc",
                   R2_FAMILY_OFFICIAL,
                   NAMES("fc.weight", "module.fc.weight", "conv1.weight", "module.conv1.weight"));

@@ -136,7 +136,7 @@ Test(input_options, refusals)
         {"{\"resize\": 256}", "input: resize: 256 (an integer) is not an object"},
         {"{\"resize\": {\"sise\": 256}}", "input: resize: unknown key \"sise\", did you mean \"size\"?"},
         {"{\"resize\": {\"mode\": \"shortest\", \"size\": 256}}",
-         "input: resize: mode: \"shortest\" is not one of none, exact, shorter, longer, fit, did you mean "
+         "input: resize: mode: \"shortest\" is not one of none, exact, shorter, longer, fit, within, did you mean "
          "\"shorter\"?"},
         {"{\"resize\": {\"size\": 256}}", "input: resize: mode 'none' takes 0 sizes, size has 1"},
         {"{\"resize\": {\"mode\": \"shorter\"}}",

@@ -78,7 +78,7 @@ static double *shown(const struct scene *scene, double *network)
 
 /* One class at every pixel of the picture. */
 static double *expected_plane(const struct scene *scene, const struct r2_output_view *logits,
-                              size_t class, bool corners)
+                              size_t class, const struct r2_label_rule *rule)
 {
     const struct r2_geometry *g = &scene->geometry;
     const size_t cells = (size_t)logits->height * logits->width;
@@ -86,10 +86,11 @@ static double *expected_plane(const struct scene *scene, const struct r2_output_
     cr_assert(plane);
     for (size_t i = 0; i < cells; i++) plane[i] = (double)logits->data[i * logits->pitch + class];
     double *network = resize((struct plane){plane, logits->height, logits->width},
-                             g->network_height, g->network_width, corners);
+                             g->network_height, g->network_width, rule->align_corners);
     double *part = shown(scene, network);
-    double *ret = resize((struct plane){part, scene->resized_height, scene->resized_width},
-                         g->picture_height, g->picture_width, corners);
+    double *ret =
+        resize((struct plane){part, scene->resized_height, scene->resized_width}, g->picture_height,
+               g->picture_width, rule->align_corners && !rule->corners_to_input);
     free(plane);
     free(part);
     return ret;
@@ -115,31 +116,34 @@ static float *make_logits(const struct scene *scene, uint32_t classes, bool regi
 }
 
 static void expect_labels(const struct scene *scene, const struct r2_output_view *logits,
-                          bool corners, const uint8_t *map, uint8_t first)
+                          const struct r2_label_rule *rule, const uint8_t *map)
 {
     const size_t pixels = (size_t)scene->geometry.picture_width * scene->geometry.picture_height;
     double *best = malloc(pixels * sizeof *best), *ours = malloc(pixels * sizeof *ours);
     cr_assert(best && ours);
     for (size_t i = 0; i < pixels; i++) best[i] = -INFINITY, ours[i] = -INFINITY;
     for (size_t c = 0; c < logits->channels; c++) {
-        double *plane = expected_plane(scene, logits, c, corners);
+        double *plane = expected_plane(scene, logits, c, rule);
         for (size_t i = 0; i < pixels; i++) {
             best[i] = fmax(best[i], plane[i]);
-            if (map[i] == c + first) ours[i] = plane[i];
+            if (map[i] == c + rule->first) ours[i] = plane[i];
         }
         free(plane);
     }
     for (size_t i = 0; i < pixels; i++)
-        cr_assert(best[i] - ours[i] < 2e-6, "%s, %u classes, corners %d: pixel %zu is %u, %g below",
-                  scene->what, logits->channels, corners, i, map[i], best[i] - ours[i]);
+        cr_assert(best[i] - ours[i] < 2e-6,
+                  "%s, %u classes, corners %d%d: pixel %zu is %u, %g below", scene->what,
+                  logits->channels, rule->align_corners, rule->corners_to_input, i, map[i],
+                  best[i] - ours[i]);
     free(best);
     free(ours);
 }
 
-static void check(const struct scene *scene, uint32_t classes, bool regions, bool corners)
+/* corners: 0 none, 1 in both resizes, 2 in the first */
+static void check(const struct scene *scene, uint32_t classes, bool regions, int corners)
 {
     struct r2_error err = {0};
-    const struct r2_label_rule rule = {corners, regions ? 1 : 0};
+    const struct r2_label_rule rule = {corners > 0, regions ? 1 : 0, corners == 2};
     const size_t pixels = (size_t)scene->geometry.picture_width * scene->geometry.picture_height;
     R2_AUTOFREE float *data = make_logits(scene, classes, regions);
     R2_AUTOFREE uint8_t *map = malloc(pixels);
@@ -147,17 +151,17 @@ static void check(const struct scene *scene, uint32_t classes, bool regions, boo
                                           scene->width, classes, classes + SPARE};
     memset(map, 255, pixels);
     ASSERT_OK(r2_label_map_make(&logits, &scene->geometry, &rule, map, &err), err);
-    expect_labels(scene, &logits, corners, map, rule.first);
+    expect_labels(scene, &logits, &rule, map);
 }
 
 Test(label_map, is_that_of_two_resizes)
 {
     for (size_t i = 0; i < R2_COUNT(scenes); i++)
-        for (int corners = 0; corners < 2; corners++) {
+        for (int corners = 0; corners < 3; corners++) {
             check(&scenes[i], 6, false, corners);
             check(&scenes[i], 21, true, corners);
         }
-    check(&scenes[1], 150, true, false);
+    check(&scenes[1], 150, true, 0);
 }
 
 Test(label_map, the_lower_of_equal_classes_wins)

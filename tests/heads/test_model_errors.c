@@ -60,7 +60,7 @@ Test(model_errors, heads)
          "heads.classify: head type 'clasifier' is unknown; did you mean classifier"},
         {HEAD("\"type\": \"oracle\""),
          "heads.classify: head type 'oracle' is unknown; known are classifier, "
-         "deeplabv3plus, faster_rcnn, roi_keypoints, simple_baseline"},
+         "deeplabv3plus, faster_rcnn, poolnet, roi_keypoints, simple_baseline"},
         {HEAD("\"type\": \"classifier\", \"topk\": 3"),
          "heads.classify: model.json: unknown key \"topk\", did you mean \"top_k\"?"},
         {HEAD("\"type\": \"classifier\", \"top_k\": -1"),

@@ -34,6 +34,22 @@ Test(encode, png_decodes_to_the_same_pixels)
     }
 }
 
+Test(encode, grey_png_decodes_to_the_same_samples)
+{
+    struct r2_error err = {0};
+    struct r2_buffer file = {0};
+    uint8_t samples[33 * 20];
+    for (size_t i = 0; i < sizeof samples; i++) samples[i] = (uint8_t)(i * i / 7);
+    ASSERT_OK(r2_png_encode_grey(samples, 33, 20, &file, &err), err);
+    cr_expect_eq(file.data[25], PNG_COLOR_TYPE_GRAY);
+    struct r2_image back = decode_good(r2_buffer_view(&file));
+    cr_assert(back.width == 33 && back.height == 20);
+    for (size_t i = 0; i < 3 * sizeof samples; i++)
+        cr_assert_eq(back.pixels[i], samples[i / 3], "sample %zu", i);
+    r2_image_finish(&back);
+    r2_buffer_finish(&file);
+}
+
 Test(encode, jpeg_decodes_to_nearly_the_same_pixels)
 {
     for (size_t i = 0; i < R2_COUNT(sizes); i++) {

@@ -98,6 +98,31 @@ Test(input, default_spec)
     cr_expect(spec.filter == R2_FILTER_BILINEAR && spec.like == R2_LIKE_PIL);
 }
 
+/* Pictures within the limits stay, others come as near as they can; the long side decides. */
+Test(input, within_limits)
+{
+    static const uint32_t cases[][4] = {
+        {400, 300, 400, 300},  {300, 512, 300, 512}, {128, 128, 128, 128},
+        {1024, 768, 512, 384}, {80, 64, 160, 128},   {64, 80, 128, 160},
+        {1000, 100, 512, 51},  {600, 100, 512, 85},  {4000, 3, 512, 1},
+    };
+    struct r2_input_spec spec = r2_input_spec_default();
+    struct r2_error err = {0};
+    spec.mode = R2_RESIZE_WITHIN;
+    spec.size[0] = 128;
+    spec.size[1] = 512;
+    spec.crop[0] = spec.crop[1] = 0;
+    for (size_t i = 0; i < R2_COUNT(cases); i++) {
+        struct r2_input_shape shape;
+        ASSERT_OK(r2_input_shape(&spec, cases[i][0], cases[i][1], &shape, &err), err);
+        cr_expect(shape.width == cases[i][2] && shape.height == cases[i][3], "%u x %u: %u x %u",
+                  cases[i][0], cases[i][1], shape.width, shape.height);
+    }
+    spec.size[0] = 513;
+    EXPECT_FAIL(r2_input_spec_check(&spec, &err), err, R2_INVALID,
+                "input resize within is [513, 512]: the short side must come first");
+}
+
 Test(input, equal_when_the_result_is)
 {
     struct r2_input_spec a = r2_input_spec_default(), b = a;
@@ -143,7 +168,7 @@ Test(input, spec_check_names_field_and_rule)
         EXPECT_FAIL(r2_input_spec_check(&spec, &err), err, status, text);                          \
     } while (0)
     REFUSED(spec.mode = R2_RESIZE_MODE_COUNT, R2_INVALID,
-            "input resize mode is 5: there is no such mode");
+            "input resize mode is 6: there is no such mode");
     REFUSED(spec.filter = R2_FILTER_COUNT, R2_INVALID,
             "input filter is 3: there is no such filter");
     REFUSED(spec.like = R2_LIKE_COUNT, R2_INVALID, "input like is 2: must be pil or opencv");

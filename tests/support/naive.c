@@ -70,13 +70,13 @@ static enum r2_status read_affine(const struct r2_source *source, const struct r
         R2_TRY(read_tensor(source, node->norm, "bias", &beta, err));
         R2_TRY(read_tensor(source, node->norm, "running_mean", &mean, err));
         R2_TRY(read_tensor(source, node->norm, "running_var", &variance, err));
-    } else {
+    } else if (!node->conv.plain) {
         R2_TRY(read_tensor(source, node->name, "bias", &beta, err));
     }
     for (uint32_t c = 0; c < out; c++) {
         double scale = gamma ? (double)gamma[c] / sqrt((double)variance[c] + source->norm_eps) : 1;
         affine[2 * c] = scale;
-        affine[2 * c + 1] = (double)beta[c] - (mean ? scale * (double)mean[c] : 0);
+        affine[2 * c + 1] = (beta ? (double)beta[c] : 0) - (mean ? scale * (double)mean[c] : 0);
     }
     *ret = R2_TAKE(affine);
     return R2_OK;
@@ -145,9 +145,34 @@ static double pool_cell(const struct naive_value *x, const struct r2_pool *pool,
     return sum / (pool->kind == R2_POOL_AVG ? pool->kernel * pool->kernel : inside);
 }
 
+/* Over [first, end) of each axis of n cells, as PyTorch words it. */
+static double adaptive_cell(const struct naive_value *x, uint32_t n, uint32_t channel, uint32_t row,
+                            uint32_t column)
+{
+    const double by_row = (double)x->extent.height / n, by_column = (double)x->extent.width / n;
+    double sum = 0;
+    uint32_t count = 0;
+    for (double y = floor(row * by_row); y < ceil((row + 1) * by_row); y++)
+        for (double i = floor(column * by_column); i < ceil((column + 1) * by_column); i++, count++)
+            sum += *cell(x, channel, (int64_t)y, (int64_t)i);
+    return sum / count;
+}
+
+static enum r2_status run_adaptive(uint32_t n, const struct naive_value *x, struct naive_value *ret,
+                                   struct r2_error *err)
+{
+    ret->extent = (struct r2_extent){n, n};
+    R2_TRY(allocate(ret, err));
+    double *at = ret->data;
+    for (uint32_t i = 0; i < ret->channels * n * n; i++)
+        *at++ = adaptive_cell(x, n, i / (n * n), i / n % n, i % n);
+    return R2_OK;
+}
+
 static enum r2_status run_pool(const struct r2_pool *pool, const struct naive_value *x,
                                struct naive_value *ret, struct r2_error *err)
 {
+    if (pool->kind == R2_POOL_AVG_ADAPTIVE) return run_adaptive(pool->kernel, x, ret, err);
     const struct r2_extent padded = {x->extent.height + pool->pad_end,
                                      x->extent.width + pool->pad_end};
     ret->extent = windows(padded, pool->kernel, pool->stride, pool->pad, pool->ceil);

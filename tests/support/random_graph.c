@@ -86,6 +86,7 @@ static uint32_t add_conv(struct maker *maker, uint32_t from, uint32_t out, bool 
     snprintf(name, sizeof name, "c%u", maker->names);
     snprintf(norm, sizeof norm, "n%u%s", maker->names++, one_in(maker, 4) ? "/bn3" : "");
     if (!one_in(maker, 3)) conv.norm = norm;
+    conv.plain = !conv.norm && one_in(maker, 2);
     if (!out) conv.out = maker->wide ? 8 + random_below(maker, 32) : 1 + random_below(maker, 12);
     if (branch) {
         conv.kernel = 3;
@@ -111,7 +112,10 @@ static uint32_t add_pool(struct maker *maker, uint32_t from, bool same_size)
 {
     struct r2_pool pool = {
         .kind = (enum r2_pool_kind)random_below(maker, 3), .kernel = 3, .stride = 1, .pad = 1};
-    if (!same_size) {
+    if (!same_size && one_in(maker, 6)) {
+        pool = (struct r2_pool){
+            .kind = R2_POOL_AVG_ADAPTIVE, .kernel = 1 + random_below(maker, 5), .stride = 1};
+    } else if (!same_size) {
         pool.kernel = 1 + random_below(maker, 3);
         pool.pad = random_below(maker, pool.kernel / 2 + 1);
         pool.stride = 1 + random_below(maker, 2);

@@ -101,6 +101,7 @@ static void add_node(struct writer *writer, const struct r2_graph *graph,
     const bool last = norm_size > 3 && strcmp(node->norm + norm_size - 3, "bn3") == 0;
 
     add_tensor(writer, node->name, "weight", conv ? 4 : 2, shape, (struct affine){0, bound, 1});
+    if (node->conv.plain && !norm_size) return;
     if (!norm_size) {
         add_tensor(writer, node->name, "bias", 1, dims, (struct affine){0, 0.2f, 1});
         return;
