@@ -45,8 +45,8 @@ struct r2_arch {
     uint32_t
         output_stride; /* 32, 16 or 8: the later stages keep the size and dilate; 0 is read as 32 */
     enum r2_first_dilation first_dilation;
-    bool se;  /* squeeze and excitation at the end of each block */
-    bool dla; /* Deep Layer Aggregation: stages are trees, layers their depths */
+    bool se;        /* squeeze and excitation at the end of each block */
+    bool dla;       /* Deep Layer Aggregation: stages are trees, layers their depths */
     bool ceil_pool; /* the max pool behind the stem rounds its size up: PoolNet's trunk */
 };
 

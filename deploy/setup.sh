@@ -4,7 +4,7 @@
 root=${root:-$(cd "$(dirname "$0")/.." && pwd)} # one that is deeper in sets it before
 
 build_packages="gcc libc6-dev meson ninja-build pkg-config libdnnl-dev libmicrohttpd-dev
-    libjansson-dev libjpeg62-turbo-dev libpng-dev zlib1g-dev
+    libjansson-dev libjpeg62-turbo-dev libpng-dev libwebp-dev zlib1g-dev
     libcairo2-dev libfreetype-dev fonts-dejavu-core"
 test_packages="libcriterion-dev"
 

@@ -64,3 +64,21 @@ void r2_canvas_put(struct r2_canvas *canvas, uint32_t y, uint32_t rows, const ui
         }
     }
 }
+
+void r2_rgba_over_white(const uint8_t *rgba, size_t pixels, uint8_t *rgb)
+{
+    for (size_t i = 0; i < pixels; i++, rgba += 4, rgb += 3) {
+        uint32_t alpha = rgba[3], samples[3] = {rgba[0], rgba[1], rgba[2]};
+        for (int channel = 0; channel < 3; channel++) {
+            uint32_t sum = samples[channel] * alpha + 255 * (255 - alpha) + 128;
+            rgb[channel] = (uint8_t)((sum + (sum >> 8)) >> 8);
+        }
+    }
+}
+
+void r2_missing_fill(uint8_t *samples, size_t pixels, unsigned channels)
+{
+    memset(samples, 128, pixels * channels);
+    if (channels == 4)
+        for (size_t i = 0; i < pixels; i++) samples[4 * i + 3] = 255;
+}

@@ -1,5 +1,5 @@
 /*
- * Between decode.c and the file formats (jpeg.c, png.c); nobody else includes this.
+ * Between decode.c and the file formats (jpeg.c, png.c, webp.c); nobody else includes this.
  */
 #ifndef R2_IMAGE_CODEC_H
 #define R2_IMAGE_CODEC_H
@@ -13,16 +13,17 @@
 #include "image/decode.h"
 #include "image/image.h"
 
-enum r2_status r2_jpeg_probe(struct r2_bytes file, struct r2_picture_info *ret,
-                             struct r2_error *err);
+/* A truncated file is R2_OK with what it has, as long as its header is complete: info.truncated,
+   info.rows. What is missing is filled. */
 enum r2_status r2_jpeg_decode(struct r2_bytes file, const struct r2_decode_options *options,
                               struct r2_image *ret, struct r2_picture_info *ret_info,
                               struct r2_error *err);
-enum r2_status r2_png_probe(struct r2_bytes file, struct r2_picture_info *ret,
-                            struct r2_error *err);
 enum r2_status r2_png_decode(struct r2_bytes file, const struct r2_decode_options *options,
                              struct r2_image *ret, struct r2_picture_info *ret_info,
                              struct r2_error *err);
+enum r2_status r2_webp_decode(struct r2_bytes file, const struct r2_decode_options *options,
+                              struct r2_image *ret, struct r2_picture_info *ret_info,
+                              struct r2_error *err);
 
 /* R2_INVALID when a side is 0 or the pixels are over the limit. */
 enum r2_status r2_limits_check_pixels(const struct r2_decode_limits *limits, uint32_t width,
@@ -52,5 +53,12 @@ bool r2_canvas_is_upright(const struct r2_canvas *canvas);
 
 /* Puts stored rows y .. y + rows - 1, [rows, stored_width, 3] RGB. */
 void r2_canvas_put(struct r2_canvas *canvas, uint32_t y, uint32_t rows, const uint8_t *rgb);
+
+/* [pixels, 4] RGBA laid over white, as Pillow pastes with a mask, to [pixels, 3]; rgb may be rgba. */
+void r2_rgba_over_white(const uint8_t *rgba, size_t pixels, uint8_t *rgb);
+
+/* Fills pixels that a truncated file does not have, [pixels, channels] with 3 or 4: opaque, of the
+   grey that libjpeg makes of no data, in the middle of the range. */
+void r2_missing_fill(uint8_t *samples, size_t pixels, unsigned channels);
 
 #endif

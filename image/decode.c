@@ -6,23 +6,24 @@
 #include "base/memory.h"
 #include "image/codec.h"
 
-#define FORMAT_LIST "JPEG, PNG"
+#define FORMAT_LIST "JPEG, PNG, WebP"
 
 static const struct {
     const char *name, *mime;
-    enum r2_status (*probe)(struct r2_bytes file, struct r2_picture_info *ret,
-                            struct r2_error *err);
     enum r2_status (*decode)(struct r2_bytes file, const struct r2_decode_options *options,
                              struct r2_image *ret, struct r2_picture_info *ret_info,
                              struct r2_error *err);
 } formats[R2_FORMAT_COUNT] = {
-    [R2_FORMAT_UNKNOWN] = {"unknown", "application/octet-stream", NULL, NULL},
-    [R2_FORMAT_JPEG] = {"JPEG", "image/jpeg", r2_jpeg_probe, r2_jpeg_decode},
-    [R2_FORMAT_PNG] = {"PNG", "image/png", r2_png_probe, r2_png_decode},
-    [R2_FORMAT_WEBP] = {"WebP", "image/webp", NULL, NULL},
-    [R2_FORMAT_GIF] = {"GIF", "image/gif", NULL, NULL},
-    [R2_FORMAT_HEIC] = {"HEIC", "image/heic", NULL, NULL},
-    [R2_FORMAT_AVIF] = {"AVIF", "image/avif", NULL, NULL},
+    [R2_FORMAT_UNKNOWN] = {"unknown", "application/octet-stream", NULL},
+    [R2_FORMAT_JPEG] = {"JPEG", "image/jpeg", r2_jpeg_decode},
+    [R2_FORMAT_PNG] = {"PNG", "image/png", r2_png_decode},
+    [R2_FORMAT_WEBP] = {"WebP", "image/webp", r2_webp_decode},
+    [R2_FORMAT_GIF] = {"GIF", "image/gif", NULL},
+    [R2_FORMAT_HEIC] = {"HEIC", "image/heic", NULL},
+    [R2_FORMAT_AVIF] = {"AVIF", "image/avif", NULL},
+    [R2_FORMAT_JXL] = {"JPEG XL", "image/jxl", NULL},
+    [R2_FORMAT_BMP] = {"BMP", "image/bmp", NULL},
+    [R2_FORMAT_TIFF] = {"TIFF", "image/tiff", NULL},
 };
 
 static bool has_bytes(struct r2_bytes file, size_t at, const void *expected, size_t size)
@@ -59,6 +60,10 @@ enum r2_format r2_format_detect(struct r2_bytes file)
     if (has_bytes(file, 0, "\x89PNG\r\n\x1A\n", 8)) return R2_FORMAT_PNG;
     if (has_bytes(file, 0, "RIFF", 4) && has_bytes(file, 8, "WEBP", 4)) return R2_FORMAT_WEBP;
     if (has_bytes(file, 0, "GIF87a", 6) || has_bytes(file, 0, "GIF89a", 6)) return R2_FORMAT_GIF;
+    if (has_bytes(file, 0, "\xFF\x0A", 2) || has_bytes(file, 0, "\0\0\0\x0CJXL \r\n\x87\n", 12))
+        return R2_FORMAT_JXL;
+    if (has_bytes(file, 0, "BM", 2) && has_bytes(file, 6, "\0\0\0\0", 4)) return R2_FORMAT_BMP;
+    if (has_bytes(file, 0, "II*\0", 4) || has_bytes(file, 0, "MM\0*", 4)) return R2_FORMAT_TIFF;
     return detect_iso_media(file);
 }
 
@@ -124,12 +129,13 @@ static enum r2_status detect_decodable(struct r2_bytes file, enum r2_format *ret
     return R2_OK;
 }
 
-enum r2_status r2_picture_probe(struct r2_bytes file, struct r2_picture_info *ret,
-                                struct r2_error *err)
+/* What a client is told who wants whole pictures, or whose picture has nothing to see. */
+static enum r2_status refuse_truncated(struct r2_bytes file, const struct r2_picture_info *info,
+                                       struct r2_error *err)
 {
-    enum r2_format format = R2_FORMAT_UNKNOWN;
-    R2_TRY(detect_decodable(file, &format, err));
-    return formats[format].probe(file, ret, err);
+    return r2_fail(err, R2_INVALID, "%s data is truncated: the %zu bytes end %s the picture",
+                   r2_format_name(info->format), file.size,
+                   info->rows ? "inside" : "before the first row of");
 }
 
 enum r2_status r2_picture_decode(struct r2_bytes file, const struct r2_decode_options *options,
@@ -137,9 +143,15 @@ enum r2_status r2_picture_decode(struct r2_bytes file, const struct r2_decode_op
                                  struct r2_error *err)
 {
     enum r2_format format = R2_FORMAT_UNKNOWN;
-    struct r2_picture_info info;
+    struct r2_picture_info info = {0};
+    struct r2_image image = {0};
     R2_TRY(detect_decodable(file, &format, err));
-    R2_TRY(formats[format].decode(file, options, ret, &info, err));
+    R2_TRY(formats[format].decode(file, options, &image, &info, err));
+    if (info.truncated && (options->strict || !info.rows)) {
+        r2_image_finish(&image);
+        return refuse_truncated(file, &info, err);
+    }
+    *ret = image;
     if (ret_info) *ret_info = info;
     return R2_OK;
 }

@@ -21,6 +21,7 @@ struct jpeg_reader {
     jmp_buf jump;
     struct r2_bytes file;
     struct r2_bytes exif; /* a view into file */
+    bool decoding;        /* the header is read: a file that ends now is truncated, not useless */
     const struct r2_decode_options *options;
     struct r2_picture_info info;
     struct r2_canvas canvas;
@@ -38,11 +39,29 @@ static _Noreturn void leave(struct jpeg_reader *reader)
     longjmp(reader->jump, 1);
 }
 
-static _Noreturn void leave_truncated(struct jpeg_reader *reader)
+/* The file is at its end too early: libjpeg gets an end mark to go on with, unless it has not even
+   read the header. */
+static void end_early(struct jpeg_reader *reader)
 {
-    r2_fail(reader->err, R2_INVALID, "JPEG data is truncated: the %zu bytes end inside the picture",
-            reader->file.size);
-    leave(reader);
+    static const uint8_t end_mark[] = {0xFF, JPEG_EOI};
+    if (!reader->decoding) {
+        r2_fail(reader->err, R2_INVALID,
+                "JPEG data is truncated: the %zu bytes end inside the header", reader->file.size);
+        leave(reader);
+    }
+    reader->info.truncated = true;
+    reader->source.next_input_byte = end_mark;
+    reader->source.bytes_in_buffer = sizeof end_mark;
+}
+
+/* The compressed data have ended: the rows of blocks before this one are complete. A later scan
+   adds to rows that are all there. */
+static void note_rows(struct jpeg_reader *reader)
+{
+    const struct jpeg_decompress_struct *jpeg = &reader->jpeg;
+    if (jpeg->input_scan_number > 1) return;
+    uint32_t rows = jpeg->input_iMCU_row * (uint32_t)jpeg->max_v_samp_factor * DCTSIZE;
+    if (rows < reader->info.rows) reader->info.rows = rows;
 }
 
 static _Noreturn void on_error(j_common_ptr jpeg)
@@ -76,10 +95,17 @@ static _Noreturn void on_error(j_common_ptr jpeg)
 }
 
 /* libjpeg warns and goes on with made-up pixels; a picture with such pixels is refused here. What
-   does not harm pixels passes: odd version numbers, bytes between the picture and its end mark. */
+   does not harm pixels passes: odd version numbers, bytes between the picture and its end mark. An
+   end mark that comes too early truncates the picture; what is warned of then follows from that. */
 static void on_message(j_common_ptr jpeg, int level)
 {
+    struct jpeg_reader *reader = reader_of(jpeg);
     if (level >= 0) return;
+    if (jpeg->err->msg_code == JWRN_HIT_MARKER && reader->jpeg.unread_marker == JPEG_EOI) {
+        reader->info.truncated = true;
+        note_rows(reader);
+    }
+    if (reader->info.truncated) return;
     switch (jpeg->err->msg_code) {
     case JWRN_ADOBE_XFORM:
     case JWRN_BOGUS_PROGRESSION:
@@ -87,11 +113,6 @@ static void on_message(j_common_ptr jpeg, int level)
     case JWRN_EXTRANEOUS_DATA:
         if (jpeg->err->msg_parm.i[1] == JPEG_EOI) return;
         break;
-    case JWRN_HIT_MARKER:
-    case JWRN_JPEG_EOF:
-        r2_fail(reader_of(jpeg)->err, R2_INVALID,
-                "JPEG data is truncated: the compressed data end before the picture is complete");
-        leave(reader_of(jpeg));
     default: break;
     }
     on_error(jpeg);
@@ -107,16 +128,32 @@ static void source_nothing(j_decompress_ptr jpeg)
     (void)jpeg;
 }
 
-/* The whole file is in the buffer from the start, so asking for more means that it is too short. */
+/* The whole file is in the buffer from the start, so asking for more means that it is too short.
+   Inside of a marker's parameters an end mark would be read as such: FALSE suspends libjpeg, and
+   resume() lets it skip the marker. The arithmetic decoder never says that its data have
+   ended: what it had read ahead counts as missing. */
 static boolean source_fill(j_decompress_ptr jpeg)
 {
-    leave_truncated(reader_of((j_common_ptr)jpeg));
+    struct jpeg_reader *reader = reader_of((j_common_ptr)jpeg);
+    end_early(reader);
+    if (jpeg->unread_marker) return FALSE;
+    if (jpeg->arith_code) note_rows(reader);
+    return TRUE;
+}
+
+static void resume(struct jpeg_reader *reader)
+{
+    reader->jpeg.unread_marker = 0;
+    end_early(reader);
 }
 
 static void source_skip(j_decompress_ptr jpeg, long count)
 {
     if (count <= 0) return;
-    if ((size_t)count > jpeg->src->bytes_in_buffer) leave_truncated(reader_of((j_common_ptr)jpeg));
+    if ((size_t)count > jpeg->src->bytes_in_buffer) {
+        end_early(reader_of((j_common_ptr)jpeg));
+        return;
+    }
     jpeg->src->next_input_byte += count;
     jpeg->src->bytes_in_buffer -= (size_t)count;
 }
@@ -126,11 +163,13 @@ static boolean read_app1(j_decompress_ptr jpeg)
 {
     struct jpeg_reader *reader = reader_of((j_common_ptr)jpeg);
     struct jpeg_source_mgr *source = jpeg->src;
-    if (source->bytes_in_buffer < 2) leave_truncated(reader);
     const uint8_t *data = source->next_input_byte;
-    size_t size = (size_t)data[0] << 8 | data[1];
+    size_t left = source->bytes_in_buffer, size = left < 2 ? 2 : (size_t)data[0] << 8 | data[1];
     if (size < 2) ERREXIT(jpeg, JERR_BAD_LENGTH);
-    if (size > source->bytes_in_buffer) leave_truncated(reader);
+    if (size > left) {
+        end_early(reader);
+        return TRUE;
+    }
     if (!reader->exif.size && size >= 8 && memcmp(data + 2, "Exif\0", 6) == 0)
         reader->exif = (struct r2_bytes){data + 2, size - 2};
     source->next_input_byte += size;
@@ -176,7 +215,9 @@ static enum r2_status read_header(struct jpeg_reader *reader)
         .width = jpeg->image_width,
         .height = jpeg->image_height,
         .orientation = r2_exif_orientation(reader->exif),
+        .rows = jpeg->image_height,
     };
+    reader->decoding = true;
     return R2_OK;
 }
 
@@ -224,7 +265,7 @@ static void read_strips(struct jpeg_reader *reader)
         for (uint32_t row = 0; row < count; row++) rows[row] = strip + row_size * row;
         while (jpeg->output_scanline < y + count) {
             uint32_t done = jpeg->output_scanline - y;
-            jpeg_read_scanlines(jpeg, rows + done, count - done);
+            if (!jpeg_read_scanlines(jpeg, rows + done, count - done)) resume(reader);
         }
         if (!reader->strip) continue;
         if (is_cmyk(jpeg)) cmyk_to_rgb(strip, (size_t)jpeg->output_width * count, strip);
@@ -246,7 +287,7 @@ static enum r2_status read_picture(struct jpeg_reader *reader)
     reader->progress.progress_monitor = watch_scans;
     jpeg->progress = &reader->progress;
     jpeg->out_color_space = is_cmyk(jpeg) ? JCS_CMYK : JCS_RGB;
-    jpeg_start_decompress(jpeg);
+    while (!jpeg_start_decompress(jpeg)) resume(reader);
 
     R2_TRY(r2_canvas_create(jpeg->output_width, jpeg->output_height,
                             reader->options->orient ? reader->info.orientation : 1, &reader->canvas,
@@ -255,16 +296,15 @@ static enum r2_status read_picture(struct jpeg_reader *reader)
         R2_TRY(r2_alloc_aligned((size_t)jpeg->output_width * 4 * R2_STRIP_ROWS, "JPEG rows",
                                 &reader->strip, reader->err));
     read_strips(reader);
-    jpeg_finish_decompress(jpeg); /* reads on to the end mark */
+    while (!jpeg_finish_decompress(jpeg)) resume(reader); /* reads on to the end mark */
     return R2_OK;
 }
 
-/* Runs a step that may leave by longjmp; the message is then in reader->err. */
-static enum r2_status guard(struct jpeg_reader *reader,
-                            enum r2_status (*step)(struct jpeg_reader *reader))
+/* read_picture, which may leave by longjmp; the message is then in reader->err. */
+static enum r2_status guard(struct jpeg_reader *reader)
 {
     if (setjmp(reader->jump)) return reader->err->status;
-    return step(reader);
+    return read_picture(reader);
 }
 
 static void reader_init(struct jpeg_reader *reader, struct r2_bytes file,
@@ -288,25 +328,13 @@ static void reader_finish(struct jpeg_reader *reader)
     free(reader->strip);
 }
 
-enum r2_status r2_jpeg_probe(struct r2_bytes file, struct r2_picture_info *ret,
-                             struct r2_error *err)
-{
-    static const struct r2_decode_options no_options = {0};
-    struct jpeg_reader reader;
-    reader_init(&reader, file, &no_options, err);
-    enum r2_status status = guard(&reader, read_header);
-    if (status == R2_OK) *ret = reader.info;
-    reader_finish(&reader);
-    return status;
-}
-
 enum r2_status r2_jpeg_decode(struct r2_bytes file, const struct r2_decode_options *options,
                               struct r2_image *ret, struct r2_picture_info *ret_info,
                               struct r2_error *err)
 {
     struct jpeg_reader reader;
     reader_init(&reader, file, options, err);
-    enum r2_status status = guard(&reader, read_picture);
+    enum r2_status status = guard(&reader);
     if (status == R2_OK) {
         *ret = reader.canvas.image;
         *ret_info = reader.info;

@@ -24,12 +24,13 @@ struct png_reader {
     png_infop head;
     jmp_buf jump;
     struct r2_bytes file;
-    size_t at; /* bytes of file that libpng has read */
     const struct r2_decode_options *options;
     struct r2_picture_info info;
     struct r2_canvas canvas;
-    uint8_t *strip; /* [rows, width, channels]; NULL when rows go straight into the canvas */
-    png_bytep *rows;
+    unsigned channels; /* 3 or 4; 0 while the header is not complete */
+    bool interlaced, ended;
+    uint8_t *strip; /* [R2_STRIP_ROWS, or height if interlaced; width; channels]; NULL when rows go
+                       straight into the canvas */
     struct r2_error *err;
 };
 
@@ -46,18 +47,6 @@ static void on_warning(png_structp png, png_const_charp text)
 {
     (void)png; /* never to stderr */
     (void)text;
-}
-
-static void read_bytes(png_structp png, png_bytep data, size_t size)
-{
-    struct png_reader *reader = png_get_io_ptr(png);
-    if (size > reader->file.size - reader->at) {
-        r2_fail(reader->err, R2_INVALID,
-                "PNG data is truncated: the %zu bytes end inside the picture", reader->file.size);
-        png_error(png, "truncated");
-    }
-    memcpy(data, reader->file.data + reader->at, size);
-    reader->at += size;
 }
 
 static uint32_t read_u32(const uint8_t *p)
@@ -106,24 +95,6 @@ static enum r2_status read_size(struct png_reader *reader)
     return R2_OK;
 }
 
-static enum r2_status read_header(struct png_reader *reader)
-{
-    R2_TRY(read_size(reader));
-    reader->png = png_create_read_struct(PNG_LIBPNG_VER_STRING, reader, on_error, on_warning);
-    if (reader->png) reader->head = png_create_info_struct(reader->png);
-    if (!reader->head) return r2_fail(reader->err, R2_NO_MEMORY, "PNG decoder: no memory");
-    png_structp png = reader->png;
-    png_set_user_limits(png, MAX_SIDE, MAX_SIDE);
-    png_set_chunk_malloc_max(png, MAX_CHUNK_BYTES);
-    png_set_chunk_cache_max(png, MAX_CHUNKS_KEPT);
-    png_set_crc_action(png, PNG_CRC_ERROR_QUIT, PNG_CRC_ERROR_QUIT);
-    /* -1: text, profiles and everything else that pixels do not need is skipped, not stored. */
-    png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, NULL, -1);
-    png_set_read_fn(png, reader, read_bytes);
-    png_read_info(png, reader->head);
-    return R2_OK;
-}
-
 /* Asks libpng for 8-bit RGB, or RGBA when there is any transparency; the number of channels. */
 static unsigned choose_output(struct png_reader *reader)
 {
@@ -136,93 +107,123 @@ static unsigned choose_output(struct png_reader *reader)
     return has_alpha ? 4 : 3;
 }
 
-/* Over white, in place, as Pillow pastes with a mask; the row shrinks to 3 bytes a pixel. */
-static void blend_over_white(const uint8_t *rgba, size_t pixels, uint8_t *rgb)
+/* Where a row of the stored picture is put together. */
+static uint8_t *row_at(const struct png_reader *reader, uint32_t y)
 {
-    for (size_t i = 0; i < pixels; i++, rgba += 4, rgb += 3) {
-        uint32_t alpha = rgba[3], samples[3] = {rgba[0], rgba[1], rgba[2]};
-        for (int channel = 0; channel < 3; channel++) {
-            uint32_t sum = samples[channel] * alpha + 255 * (255 - alpha) + 128;
-            rgb[channel] = (uint8_t)((sum + (sum >> 8)) >> 8);
-        }
-    }
+    size_t row_size = (size_t)reader->info.width * reader->channels;
+    if (!reader->strip) return reader->canvas.image.pixels + row_size * y;
+    return reader->strip + row_size * (reader->interlaced ? y : y % R2_STRIP_ROWS);
 }
 
-/* Strip rows y .. y + count - 1 of the stored picture, at `strip`, to the canvas. */
-static void put_strip(struct png_reader *reader, uint32_t y, uint32_t count, uint8_t *strip,
-                      unsigned channels)
+/* The rows up to y are complete: of those in the strip, puts each R2_STRIP_ROWS at once. */
+static void put_strip(struct png_reader *reader, uint32_t y)
 {
-    if (channels == 4) blend_over_white(strip, (size_t)reader->info.width * count, strip);
-    r2_canvas_put(&reader->canvas, y, count, strip);
+    uint32_t count = y % R2_STRIP_ROWS + 1;
+    if (!reader->strip || (count < R2_STRIP_ROWS && y + 1 < reader->info.height)) return;
+    uint8_t *strip = row_at(reader, y - (count - 1));
+    if (reader->channels == 4) r2_rgba_over_white(strip, (size_t)reader->info.width * count, strip);
+    r2_canvas_put(&reader->canvas, y - (count - 1), count, strip);
 }
 
-/* Interlaced: each pass adds pixels to all rows, so that all of them are held at once. */
-static enum r2_status read_interlaced(struct png_reader *reader, unsigned channels)
+/* The size is within the limits; this measures memory, and takes it. */
+static enum r2_status prepare(struct png_reader *reader)
 {
-    uint32_t height = reader->info.height;
-    size_t row_size = (size_t)reader->info.width * channels;
-    uint8_t *pixels = reader->strip ? reader->strip : reader->canvas.image.pixels;
-    R2_TRY(r2_alloc(height, sizeof *reader->rows, "PNG rows", &reader->rows, reader->err));
-    for (uint32_t y = 0; y < height; y++) reader->rows[y] = pixels + row_size * y;
-    png_read_image(reader->png, reader->rows);
-    if (!reader->strip) return R2_OK;
-    for (uint32_t y = 0; y < height; y += R2_STRIP_ROWS) {
-        uint32_t count = height - y < R2_STRIP_ROWS ? height - y : R2_STRIP_ROWS;
-        put_strip(reader, y, count, pixels + row_size * y, channels);
-    }
-    return R2_OK;
-}
-
-static void read_plain(struct png_reader *reader, unsigned channels)
-{
-    uint32_t height = reader->info.height;
-    size_t row_size = (size_t)reader->info.width * channels;
-    for (uint32_t y = 0; y < height; y += R2_STRIP_ROWS) {
-        uint32_t count = height - y < R2_STRIP_ROWS ? height - y : R2_STRIP_ROWS;
-        uint8_t *strip = reader->strip ? reader->strip : reader->canvas.image.pixels + row_size * y;
-        for (uint32_t row = 0; row < count; row++)
-            png_read_row(reader->png, strip + row_size * row, NULL);
-        if (reader->strip) put_strip(reader, y, count, strip, channels);
-    }
-}
-
-static enum r2_status read_picture(struct png_reader *reader)
-{
-    R2_TRY(read_header(reader));
+    png_structp png = reader->png;
     uint32_t width = reader->info.width, height = reader->info.height;
-    unsigned channels = choose_output(reader);
     unsigned orientation = reader->options->orient ? reader->info.orientation : 1;
-    bool interlaced = png_get_interlace_type(reader->png, reader->head) != PNG_INTERLACE_NONE;
-    bool needs_strip = channels == 4 || orientation != 1;
-    uint64_t strip_size =
-        (uint64_t)width * channels * (interlaced ? height : (uint32_t)R2_STRIP_ROWS);
-    uint64_t needed = (uint64_t)width * height * 3 + (needs_strip ? strip_size : 0) +
-                      (interlaced ? (uint64_t)height * sizeof *reader->rows : 0);
+    reader->channels = choose_output(reader);
+    reader->interlaced = png_get_interlace_type(png, reader->head) != PNG_INTERLACE_NONE;
+    bool needs_strip = reader->channels == 4 || orientation != 1;
+    uint64_t strip_size = (uint64_t)width * reader->channels *
+                          (reader->interlaced ? height : (uint32_t)R2_STRIP_ROWS);
+    uint64_t needed = (uint64_t)width * height * 3 + (needs_strip ? strip_size : 0);
     R2_TRY(r2_limits_check_memory(&reader->options->limits, needed, reader->err));
 
-    if (interlaced) png_set_interlace_handling(reader->png);
-    png_read_update_info(reader->png, reader->head);
-    if (png_get_rowbytes(reader->png, reader->head) != (size_t)width * channels)
+    if (reader->interlaced) png_set_interlace_handling(png);
+    png_read_update_info(png, reader->head);
+    if (png_get_rowbytes(png, reader->head) != (size_t)width * reader->channels)
         return r2_fail(reader->err, R2_INTERNAL, "PNG decoder: rows of %zu bytes, not %zu",
-                       png_get_rowbytes(reader->png, reader->head), (size_t)width * channels);
+                       png_get_rowbytes(png, reader->head), (size_t)width * reader->channels);
     R2_TRY(r2_canvas_create(width, height, orientation, &reader->canvas, reader->err));
-    if (needs_strip)
-        R2_TRY(r2_alloc_aligned(strip_size, "PNG pixels", &reader->strip, reader->err));
-    if (interlaced) {
-        R2_TRY(read_interlaced(reader, channels));
-    } else {
-        read_plain(reader, channels);
+    if (!needs_strip) return R2_OK;
+    return r2_alloc_aligned(strip_size, "PNG pixels", &reader->strip, reader->err);
+}
+
+static void on_info(png_structp png, png_infop head)
+{
+    (void)head;
+    if (prepare(png_get_progressive_ptr(png)) != R2_OK) png_error(png, "refused");
+}
+
+/* The first pass of an interlaced picture fills all pixels, in blocks of 8 x 8, and each later one
+   puts more of them right. */
+static void on_row(png_structp png, png_bytep row, png_uint_32 y, int pass)
+{
+    struct png_reader *reader = png_get_progressive_ptr(png);
+    if (!row || y >= reader->info.height) return;
+    png_progressive_combine_row(png, row_at(reader, y), row);
+    if (pass == 0) reader->info.rows = y + 1;
+    if (!reader->interlaced) put_strip(reader, y);
+}
+
+static void on_end(png_structp png, png_infop head)
+{
+    struct png_reader *reader = png_get_progressive_ptr(png);
+    (void)head;
+    reader->ended = true;
+}
+
+/* Rows that the file does not have, and the strips that wait for the last pass. */
+static void complete_rows(struct png_reader *reader)
+{
+    uint32_t height = reader->info.height, rows = reader->info.rows;
+    for (uint32_t y = reader->interlaced ? 0 : rows; y < height; y++) {
+        if (y >= rows) r2_missing_fill(row_at(reader, y), reader->info.width, reader->channels);
+        put_strip(reader, y);
     }
-    png_read_end(reader->png, NULL); /* reads on to IEND: all checksums count */
+}
+
+static enum r2_status start(struct png_reader *reader)
+{
+    reader->png = png_create_read_struct(PNG_LIBPNG_VER_STRING, reader, on_error, on_warning);
+    if (reader->png) reader->head = png_create_info_struct(reader->png);
+    if (!reader->head) return r2_fail(reader->err, R2_NO_MEMORY, "PNG decoder: no memory");
+    png_structp png = reader->png;
+    png_set_user_limits(png, MAX_SIDE, MAX_SIDE);
+    png_set_chunk_malloc_max(png, MAX_CHUNK_BYTES);
+    png_set_chunk_cache_max(png, MAX_CHUNKS_KEPT);
+    png_set_crc_action(png, PNG_CRC_ERROR_QUIT, PNG_CRC_ERROR_QUIT);
+    /* -1: text, profiles and everything else that pixels do not need is skipped, not stored. */
+    png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, NULL, -1);
+    png_set_progressive_read_fn(png, reader, on_info, on_row, on_end);
     return R2_OK;
 }
 
-/* Runs a step that may leave by longjmp; the message is then in reader->err. */
-static enum r2_status guard(struct png_reader *reader,
-                            enum r2_status (*step)(struct png_reader *reader))
+/* libpng is pushed the whole file: where it ends too early, the rows that it holds have come. */
+static enum r2_status read_picture(struct png_reader *reader)
+{
+    R2_TRY(read_size(reader));
+    R2_TRY(start(reader));
+    uintptr_t data =
+        (uintptr_t)reader->file.data; /* libpng does not change it, but says no const */
+    png_process_data(reader->png, reader->head, (png_bytep)data, reader->file.size);
+    if (!reader->channels)
+        return r2_fail(reader->err, R2_INVALID,
+                       "PNG data is truncated: the %zu bytes end before the picture",
+                       reader->file.size);
+    reader->info.truncated = !reader->ended;
+    if (reader->ended && reader->info.rows < reader->info.height)
+        return r2_fail(reader->err, R2_INVALID, "PNG data is corrupt: it has %u of %u rows",
+                       reader->info.rows, reader->info.height);
+    complete_rows(reader);
+    return R2_OK;
+}
+
+/* read_picture, which may leave by longjmp; the message is then in reader->err. */
+static enum r2_status guard(struct png_reader *reader)
 {
     if (setjmp(reader->jump)) return reader->err->status;
-    return step(reader);
+    return read_picture(reader);
 }
 
 static void reader_init(struct png_reader *reader, struct r2_bytes file,
@@ -240,18 +241,6 @@ static void reader_finish(struct png_reader *reader)
     if (reader->png) png_destroy_read_struct(&reader->png, &reader->head, NULL);
     r2_canvas_finish(&reader->canvas);
     free(reader->strip);
-    free(reader->rows);
-}
-
-enum r2_status r2_png_probe(struct r2_bytes file, struct r2_picture_info *ret, struct r2_error *err)
-{
-    static const struct r2_decode_options no_options = {0};
-    struct png_reader reader;
-    reader_init(&reader, file, &no_options, err);
-    enum r2_status status = guard(&reader, read_header);
-    if (status == R2_OK) *ret = reader.info;
-    reader_finish(&reader);
-    return status;
 }
 
 enum r2_status r2_png_decode(struct r2_bytes file, const struct r2_decode_options *options,
@@ -260,7 +249,7 @@ enum r2_status r2_png_decode(struct r2_bytes file, const struct r2_decode_option
 {
     struct png_reader reader;
     reader_init(&reader, file, options, err);
-    enum r2_status status = guard(&reader, read_picture);
+    enum r2_status status = guard(&reader);
     if (status == R2_OK) {
         *ret = reader.canvas.image;
         *ret_info = reader.info;

@@ -65,6 +65,11 @@ enum r2_status r2_answer_results(const struct r2_work *work, const struct r2_ans
     return R2_OK;
 }
 
+json_t *r2_answer_warnings(void)
+{
+    return json_pack("[s]", R2_TRUNCATED);
+}
+
 /* Whole microseconds: more digits than a clock's are noise in every answer. */
 static json_t *milliseconds(int64_t ns)
 {
@@ -108,7 +113,9 @@ static enum r2_status answer_json(const struct r2_job *job, const struct r2_answ
                              r2_model_version(model), "image", "width", (json_int_t)job->width,
                              "height", (json_int_t)job->height, "timing_ms",
                              timing_json(job, total_ns), "request_id", job->id);
-    const bool complete = rest && json_object_update(object, rest) == 0;
+    const bool complete =
+        rest && json_object_update(object, rest) == 0 &&
+        (!job->truncated || json_object_set_new(object, "warnings", r2_answer_warnings()) == 0);
     json_decref(rest);
     if (!complete) {
         json_decref(object);
@@ -171,6 +178,7 @@ enum r2_status r2_answer_reply(struct r2_job *job, const struct r2_answer *answe
     } else {
         R2_TRY(reply_picture(job, answer, picture, font, err));
     }
+    if (job->truncated) job->reply.warning = R2_TRUNCATED;
     const uint64_t end_ns = r2_clock_ns();
     job->times.ns[R2_STAGE_ENCODE] = (int64_t)(end_ns - start_ns);
     write_server_timing(job, (int64_t)(end_ns - job->start_ns));

@@ -18,6 +18,12 @@
 enum r2_status r2_answer_results(const struct r2_work *work, const struct r2_answer *answer,
                                  bool nested, json_t **ret, struct r2_error *err);
 
+/* What an answer about a truncated picture says besides, in JSON and in the header X-Warning. */
+#define R2_TRUNCATED "truncated"
+
+/* `warnings` of such an answer, new; NULL without memory. */
+json_t *r2_answer_warnings(void);
+
 /* Replies in the job's type: its protocol's JSON, or a drawing on the picture. The picture is changed,
    or finished when it is needed no more. The font may be NULL. Server-Timing too. */
 enum r2_status r2_answer_reply(struct r2_job *job, const struct r2_answer *answer,

@@ -65,6 +65,7 @@ static void add_headers(struct MHD_Response *response, const struct r2_job *job)
         MHD_add_response_header(response, "Server-Timing", reply->server_timing);
     if (reply->encoding) MHD_add_response_header(response, "Content-Encoding", reply->encoding);
     if (reply->vary) MHD_add_response_header(response, "Vary", reply->vary);
+    if (reply->warning) MHD_add_response_header(response, "X-Warning", reply->warning);
     if (reply->allow) MHD_add_response_header(response, "Allow", reply->allow);
     if (reply->retry_after) {
         snprintf(seconds, sizeof seconds, "%u", reply->retry_after);

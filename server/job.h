@@ -37,6 +37,7 @@ struct r2_reply {
     size_t size;
     const char *encoding;       /* Content-Encoding; static, NULL = none */
     const char *vary;           /* Vary; static, NULL = none */
+    const char *warning;        /* X-Warning; static, NULL = none */
     const char *allow;          /* of 405 and OPTIONS; static, else NULL */
     unsigned retry_after;       /* seconds; 0 = no such header */
     bool close;                 /* end the connection after it */
@@ -57,6 +58,7 @@ struct r2_job {
     struct r2_query query;   /* parameters, of the query string and of the body */
     struct r2_work work;     /* model == NULL: none */
     bool orient;             /* apply the picture's EXIF orientation */
+    bool strict;             /* refuse a truncated picture */
     bool nested;             /* the answer is `results: {task: ...}` */
     char *accept;            /* the header; owned, NULL = none */
     const char *type;        /* of the answer, when it is no problem; static */
@@ -69,6 +71,7 @@ struct r2_job {
     uint64_t size;        /* bytes of the body, also of one that was not kept */
     struct r2_times times;
     uint32_t width, height; /* of the decoded picture, 0 before */
+    bool truncated;         /* the decoded picture: its answer carries a warning */
 
     struct r2_reply reply;
 

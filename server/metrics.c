@@ -53,7 +53,8 @@ static const char *const cancellations[R2_CANCELLATION_COUNT] = {
 static const char *const formats[R2_FORMAT_COUNT] = {
     [R2_FORMAT_UNKNOWN] = "unknown", [R2_FORMAT_JPEG] = "jpeg", [R2_FORMAT_PNG] = "png",
     [R2_FORMAT_WEBP] = "webp",       [R2_FORMAT_GIF] = "gif",   [R2_FORMAT_HEIC] = "heic",
-    [R2_FORMAT_AVIF] = "avif",
+    [R2_FORMAT_AVIF] = "avif",       [R2_FORMAT_JXL] = "jxl",   [R2_FORMAT_BMP] = "bmp",
+    [R2_FORMAT_TIFF] = "tiff",
 };
 
 static const char *const reloads[] = {"ok", "error"};

@@ -38,6 +38,7 @@ static void write_line(const struct r2_job *job, unsigned code, const char *ende
     fields[count++] = R2_LOG_MS("encode_ms", r2_times_ms(&job->times, R2_STAGE_ENCODE));
     fields[count++] = R2_LOG_MS("total_ms", r2_ns_to_ms(total_ns));
     if (ended) fields[count++] = R2_LOG_TEXT("ended", ended);
+    if (job->reply.warning) fields[count++] = R2_LOG_TEXT("warning", job->reply.warning);
     if (job->reply.detail[0]) fields[count++] = R2_LOG_TEXT("detail", job->reply.detail);
     fields[count] = R2_LOG_END;
     r2_log_fields(level_of(code), "request", fields);

@@ -50,7 +50,7 @@ static const struct r2_route routes[] = {
 
 /* What the server itself understands on every POST. */
 struct common {
-    bool orient;
+    bool orient, strict;
 };
 
 static const struct r2_option common_options[] = {
@@ -58,6 +58,10 @@ static const struct r2_option common_options[] = {
      R2_FIELD(BOOL, struct common, orient),
      .fallback = "1",
      .help = "turn the picture upright by its EXIF orientation"},
+    {.name = "strict",
+     R2_FIELD(BOOL, struct common, strict),
+     .fallback = "0",
+     .help = "refuse a picture that is truncated"},
 };
 static const struct r2_option_table common_table = R2_OPTION_TABLE(common_options, "parameter");
 
@@ -135,9 +139,10 @@ static enum r2_status set_parameters(const struct r2_route *route, struct r2_job
                                      struct r2_error *err)
 {
     const struct r2_query *query = &job->query;
-    struct common common = {.orient = job->orient};
+    struct common common = {.orient = job->orient, .strict = job->strict};
     bool takes_heads = route->select == select_analyze;
-    const char *extra[] = {common_options[0].name, takes_heads ? heads_parameter : NULL, NULL};
+    const char *extra[] = {common_options[0].name, common_options[1].name,
+                           takes_heads ? heads_parameter : NULL, NULL};
     for (size_t i = 0; i < query->count; i++) {
         const char *name = own_name(job, query->pairs[i].name), *value = query->pairs[i].value;
         if (takes_heads && strcmp(name, heads_parameter) == 0) continue;
@@ -147,6 +152,7 @@ static enum r2_status set_parameters(const struct r2_route *route, struct r2_job
             R2_TRY(r2_work_set(&job->work, name, value, extra, err));
     }
     job->orient = common.orient;
+    job->strict = common.strict;
     return R2_OK;
 }
 

@@ -91,8 +91,11 @@ static enum r2_status one_picture(const struct bench *bench, struct r2_runner *r
     struct r2_image picture = {0};
     r2_times_init(times);
     if (bench->file.size) {
-        R2_TRY(r2_picture_run(bench->task.settings, r2_buffer_view(&bench->file), true,
-                              &bench->task.work, runner, times, &picture, &answer, err));
+        const struct r2_decode_options options = {.orient = true};
+        bool truncated = false;
+        R2_TRY(r2_picture_run(bench->task.settings, r2_buffer_view(&bench->file), options,
+                              &bench->task.work, runner, times, &picture, &truncated, &answer,
+                              err));
         r2_image_finish(&picture);
     } else {
         R2_TRY(r2_model_run(&bench->task.work, runner, &bench->picture, &answer, err));

@@ -52,12 +52,14 @@ static enum r2_status run_file(const struct r2_task *task, struct r2_runner *run
     R2_CLEANUP(r2_buffer_finish) struct r2_buffer file = {0};
     R2_CLEANUP(r2_image_finish) struct r2_image picture = {0};
     R2_CLEANUP(r2_answer_finish) struct r2_answer answer = {0};
+    const struct r2_decode_options decode = {.orient = true};
     struct r2_times times;
+    bool truncated = false;
     json_t *results;
     r2_times_init(&times);
     R2_TRY(r2_file_read(path, (size_t)task->settings->max_body, &file, err));
-    R2_TRY(r2_picture_run(task->settings, r2_buffer_view(&file), true, &task->work, runner, &times,
-                          &picture, &answer, err));
+    R2_TRY(r2_picture_run(task->settings, r2_buffer_view(&file), decode, &task->work, runner,
+                          &times, &picture, &truncated, &answer, err));
     if (options->draw) R2_TRY(draw(&answer, &picture, options->draw, err));
     if (options->taps && r2_runner_dump(runner, &answer, options->taps, err) != R2_OK)
         return r2_fail_in(err, "option --taps");
@@ -65,6 +67,7 @@ static enum r2_status run_file(const struct r2_task *task, struct r2_runner *run
     json_t *image = json_pack("{sI sI}", "width", (json_int_t)picture.width, "height",
                               (json_int_t)picture.height);
     json_object_set_new(results, "image", image);
+    if (truncated) json_object_set_new(results, "warnings", r2_answer_warnings());
     *ret = results;
     return R2_OK;
 }

@@ -19,17 +19,16 @@ struct r2_crew {
     struct r2_error failure;
 };
 
-/* Bytes a pixel. Beside the 3 of the picture, a progressive JPEG keeps 6 of coefficients, a 16-bit
-   PNG 8. A drawing has 3 of the picture, 4 of its canvas, and the file, which is hardly ever more
-   than the pixels. */
+/* Bytes a pixel. Beside the 3 of the picture, a progressive JPEG keeps 6 of coefficients (8 of CMYK),
+   an interlaced PNG 4, a WebP 4 and inside of its decoder 5. A drawing has 3 of the picture, 4 of
+   its canvas, and the file, which is hardly ever more than the pixels. */
 enum { DECODE_BYTES = 12, DRAW_BYTES = 10 };
 
-static struct r2_decode_options decode_options(const struct r2_settings *settings, bool orient)
+static struct r2_decode_limits decode_limits(const struct r2_settings *settings)
 {
-    return (struct r2_decode_options){
-        .limits = {.max_pixels = (uint64_t)settings->max_pixels,
-                   .max_memory = (size_t)settings->max_pixels * DECODE_BYTES + (1 << 20)},
-        .orient = orient,
+    return (struct r2_decode_limits){
+        .max_pixels = (uint64_t)settings->max_pixels,
+        .max_memory = (size_t)settings->max_pixels * DECODE_BYTES + (1 << 20),
     };
 }
 
@@ -39,21 +38,24 @@ size_t r2_picture_memory(const struct r2_settings *settings)
     return (size_t)settings->max_body + (size_t)settings->max_pixels * MOST + (1 << 20);
 }
 
-enum r2_status r2_picture_run(const struct r2_settings *settings, struct r2_bytes file, bool orient,
-                              const struct r2_work *work, struct r2_runner *runner,
-                              struct r2_times *times, struct r2_image *ret_picture,
+enum r2_status r2_picture_run(const struct r2_settings *settings, struct r2_bytes file,
+                              struct r2_decode_options options, const struct r2_work *work,
+                              struct r2_runner *runner, struct r2_times *times,
+                              struct r2_image *ret_picture, bool *ret_truncated,
                               struct r2_answer *ret, struct r2_error *err)
 {
     R2_CLEANUP(r2_image_finish) struct r2_image picture = {0};
-    struct r2_decode_options options = decode_options(settings, orient);
+    struct r2_picture_info info = {0};
+    options.limits = decode_limits(settings);
     uint64_t start_ns = r2_clock_ns();
-    R2_TRY(r2_picture_decode(file, &options, &picture, NULL, err));
+    R2_TRY(r2_picture_decode(file, &options, &picture, &info, err));
     times->ns[R2_STAGE_DECODE] = (int64_t)(r2_clock_ns() - start_ns);
     R2_TRY(r2_model_run(work, runner, &picture, ret, err));
     times->ns[R2_STAGE_PREPROCESS] = (int64_t)ret->preprocess_ns;
     times->ns[R2_STAGE_BACKBONE] = (int64_t)ret->backbone_ns;
     times->ns[R2_STAGE_HEAD] = (int64_t)ret->head_ns;
     *ret_picture = picture;
+    *ret_truncated = info.truncated;
     picture = (struct r2_image){0};
     return R2_OK;
 }
@@ -78,8 +80,10 @@ static enum r2_status compute(struct r2_service *service, struct r2_job *job,
     R2_CLEANUP(r2_image_finish) struct r2_image picture = {0};
     job->work.check = may_go_on;
     job->work.check_context = job;
-    enum r2_status status = r2_picture_run(&job->snapshot->settings, job->picture, job->orient,
-                                           &job->work, runner, &job->times, &picture, &answer, err);
+    const struct r2_decode_options options = {.orient = job->orient, .strict = job->strict};
+    enum r2_status status =
+        r2_picture_run(&job->snapshot->settings, job->picture, options, &job->work, runner,
+                       &job->times, &picture, &job->truncated, &answer, err);
     if (job->times.ns[R2_STAGE_DECODE] < 0 && (status == R2_INVALID || status == R2_UNSUPPORTED))
         r2_metrics_decode_error(service->metrics, r2_format_detect(job->picture));
     R2_TRY(status);

@@ -27,12 +27,14 @@ void r2_crew_stop(struct r2_crew *crew);
    while it is decoded, and a drawing on it with its file. */
 size_t r2_picture_memory(const struct r2_settings *settings);
 
-/* One picture from its bytes to its results, as the workers, `run` and `bench` do it; `times` gets
-   the stages that were reached, ret_picture the upright picture. The caller finishes both results.
- */
-enum r2_status r2_picture_run(const struct r2_settings *settings, struct r2_bytes file, bool orient,
-                              const struct r2_work *work, struct r2_runner *runner,
-                              struct r2_times *times, struct r2_image *ret_picture,
+/* One picture from its bytes to its results, as the workers, `run` and `bench` do it; the limits in
+   options are the settings', whatever they say. `times` gets the stages that were reached,
+   ret_picture the decoded picture, ret_truncated whether it is whole. The caller finishes picture
+   and answer. */
+enum r2_status r2_picture_run(const struct r2_settings *settings, struct r2_bytes file,
+                              struct r2_decode_options options, const struct r2_work *work,
+                              struct r2_runner *runner, struct r2_times *times,
+                              struct r2_image *ret_picture, bool *ret_truncated,
                               struct r2_answer *ret, struct r2_error *err);
 
 #endif

@@ -17,12 +17,11 @@ import sys
 import zlib
 from pathlib import Path
 
-import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageOps
 
 FILTERS = {"nearest": Image.NEAREST, "bilinear": Image.BILINEAR, "bicubic": Image.BICUBIC}
-CV_FILTERS = {"nearest": cv2.INTER_NEAREST, "bilinear": cv2.INTER_LINEAR}
+CV_FILTERS = {"nearest": "INTER_NEAREST", "bilinear": "INTER_LINEAR"}
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 WHITE = (255, 255, 255, 255)
 
@@ -234,8 +233,9 @@ def resize(picture, width, height, name):
 
 
 def resize_like_opencv(picture, width, height, name):
+    import cv2  # what codec_goldens.py takes from here does not need it
     return Image.fromarray(cv2.resize(np.asarray(picture), (width, height),
-                                      interpolation=CV_FILTERS[name]))
+                                      interpolation=getattr(cv2, CV_FILTERS[name])))
 
 
 def resized_size(width, height, mode, size):
@@ -328,7 +328,7 @@ RESIZES = [
 
 def main():
     root = Path(sys.argv[1] if len(sys.argv) > 1 else "tests/golden/image")
-    for old in root.glob("*"):
+    for old in root.glob("*.*"):
         old.unlink()
     root.mkdir(parents=True, exist_ok=True)
     tables = {"resize": [], "opencv": [], "decode": [], "input": []}

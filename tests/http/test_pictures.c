@@ -105,6 +105,20 @@ Test(pictures, without_a_detection_the_photo_comes_back_as_it_was)
     stop();
 }
 
+Test(pictures, a_drawing_on_a_truncated_photo_says_so)
+{
+    start("R2_TEST_DETECTOR");
+    struct r2_response response = ask("/detect", "Accept: image/png\r\n");
+    cr_expect_null(r2_response_header(&response, "X-Warning"));
+    r2_response_finish(&response);
+    photo.size -= 20;
+    response = ask("/detect", "Accept: image/png\r\n");
+    cr_assert_eq(response.status, 200, "%s", response.body);
+    cr_expect_str_eq(r2_response_header(&response, "X-Warning"), "truncated");
+    r2_response_finish(&response);
+    stop();
+}
+
 Test(pictures, the_client_chooses_the_type)
 {
     start("R2_TEST_DETECTOR");

@@ -59,7 +59,7 @@ Test(refusals, heads_of_requests)
         {"POST", "/detect", "", 404, "classify"},
         {"POST", "/analyze?heads=classify,detect", "", 404, "classify"},
         {"POST", "/analyze?heads=", "", 422, "heads"},
-        {"POST", "/classify", "Content-Type: text/plain\r\n", 415, "JPEG, PNG"},
+        {"POST", "/classify", "Content-Type: text/plain\r\n", 415, "JPEG, PNG, WebP"},
         {"POST", "/classify", "Content-Type: text/plain\r\n", 415, "multipart/form-data"},
         {"POST", "/classify", "Content-Type: application/jsonx\r\n", 415, "application/json"},
         {"POST", "/classify", "Content-Type: multipart/form-data\r\n", 400, "boundary"},
@@ -71,6 +71,7 @@ Test(refusals, heads_of_requests)
         {"POST", "/classify?topk=5", "", 422, "top_k"},
         {"POST", "/classify?orientt=0", "", 422, "orient"},
         {"POST", "/classify?orient=maybe", "", 422, "orient"},
+        {"POST", "/classify?strict=maybe", "", 422, "strict"},
         {"POST", "/classify?heads=classify", "", 422, "heads"},
         {"POST", "/classify?%0Aevil=1", "", 422, "evil"},
         {"POST", "/embed?top_k=1", "", 422, "top_k"},
@@ -129,21 +130,23 @@ static const unsigned char huge[] = {
 Test(refusals, pictures)
 {
     static const struct refusal empty = {"POST", "/classify", "", 422, "empty"};
-    static const struct refusal truncated = {"POST", "/classify", "", 422, "truncated"};
-    static const struct refusal text = {"POST", "/classify", "", 415, "JPEG, PNG"};
+    static const struct refusal truncated = {"POST", "/classify?strict=1", "", 422, "truncated"};
+    static const struct refusal rowless = {"POST", "/classify", "", 422, "truncated"};
+    static const struct refusal text = {"POST", "/classify", "", 415, "JPEG, PNG, WebP"};
     static const struct refusal gif = {"POST", "/classify", "", 415, "GIF"};
     static const struct refusal pixels = {"POST", "/classify", "", 422, "pixels"};
     struct r2_daemon daemon = r2_daemon_start(NULL);
     struct r2_buffer file = r2_sample_file("jpeg_420.jpg");
     expect_refused(&daemon, &empty, NULL, 0);
-    expect_refused(&daemon, &truncated, file.data, file.size / 2);
+    expect_refused(&daemon, &truncated, file.data, file.size - 1);
+    expect_refused(&daemon, &rowless, file.data, 640);
     expect_good(&daemon);
     expect_refused(&daemon, &text, "this is no picture", 18);
     expect_refused(&daemon, &text, file.data + 1, file.size - 1);
     expect_refused(&daemon, &gif, "GIF89a\1\0\1\0\0\0\0;", 14);
     expect_refused(&daemon, &pixels, huge, sizeof huge);
     expect_good(&daemon);
-    cr_expect_eq(r2_daemon_metric(&daemon, "res2netd_decode_errors_total{format=\"jpeg\"}"), 2);
+    cr_expect_eq(r2_daemon_metric(&daemon, "res2netd_decode_errors_total{format=\"jpeg\"}"), 3);
     cr_expect_eq(r2_daemon_metric(&daemon, "res2netd_decode_errors_total{format=\"unknown\"}"), 2);
     cr_expect_eq(r2_daemon_metric(&daemon, "res2netd_decode_errors_total{format=\"gif\"}"), 1);
     r2_buffer_finish(&file);

@@ -143,6 +143,34 @@ Test(routes, the_orientation_is_applied_unless_told_not_to)
     cr_expect_eq(r2_daemon_stop(&daemon), 0);
 }
 
+/* What is there is answered, with a word that not all was; strict=0 is the default. */
+Test(routes, a_truncated_picture_is_answered_with_a_warning)
+{
+    static const char *const targets[] = {"/classify", "/classify?strict=0"};
+    struct r2_daemon daemon = r2_daemon_start(NULL);
+    struct r2_buffer file = r2_sample_file("codecs/webp_lossy.webp");
+    for (size_t i = 0; i < sizeof targets / sizeof *targets; i++) {
+        struct r2_response response = r2_client_ask(daemon.port, "POST", targets[i], "", file.data,
+                                                    file.size - file.size / 4);
+        json_t *json = expect_answer(&response), *warnings = json_object_get(json, "warnings");
+        cr_assert_eq(json_array_size(warnings), 1, "%s", response.body);
+        cr_expect_str_eq(json_string_value(json_array_get(warnings, 0)), "truncated");
+        cr_expect_str_eq(r2_response_header(&response, "X-Warning"), "truncated");
+        json_decref(json);
+        r2_response_finish(&response);
+    }
+    struct r2_response response =
+        r2_client_ask(daemon.port, "POST", "/classify?strict=1", "Content-Type: image/webp\r\n",
+                      file.data, file.size);
+    json_t *json = expect_answer(&response);
+    cr_expect_null(json_object_get(json, "warnings"), "a whole one: %s", response.body);
+    cr_expect_null(r2_response_header(&response, "X-Warning"));
+    json_decref(json);
+    r2_response_finish(&response);
+    r2_buffer_finish(&file);
+    cr_expect_eq(r2_daemon_stop(&daemon), 0);
+}
+
 static void expect_page(const struct r2_daemon *daemon, const char *path, const char *member)
 {
     struct r2_response response = r2_client_get(daemon->port, path);
