@@ -9,6 +9,7 @@ labelled joints that are found within a tenth of the box's longer side.
     python training/evaluate.py --url http://127.0.0.1:8080/keypoints --annotations FILE.json --images DIR
     python training/evaluate.py --self-check --annotations FILE.json --images DIR --limit 50
     python training/evaluate.py --url http://127.0.0.1:8080/segment --folder DIR [--limit N]
+    python training/evaluate.py --url http://127.0.0.1:8080/classify --table FILE.tsv --images DIR
     python training/evaluate.py --url http://127.0.0.1:8080/saliency --folder DIR [--limit N]
 
 The self-check starts a server of its own that answers with the annotated boxes and joints: figures must be 1, and with all of a
@@ -236,6 +237,19 @@ def oracle(coco: COCO, images: Path, shift: float):
         server.server_close()
 
 
+def evaluate_labels(url: str, table: Path, images: Path, limit: int | None) -> float:
+    """Top-1 of /classify; the table's lines are FILE<tab>LABEL."""
+    right, count, other = 0, 0, 0
+    for line in table.read_text().splitlines()[:limit]:
+        file, label = line.split("\t")
+        request = urllib.request.Request(f"{url}?top_k=1", encoded(images / file), {"Content-Type": "application/octet-stream"})
+        with urllib.request.urlopen(request) as answer:
+            found = json.load(answer)["classes"][0]["label"]
+        right, count, other = right + (found == label), count + 1, other + (found == "other")
+    print(f"top-1 {right / count:.4f} of {count} photos, {other / count:.4f} are called other")
+    return right / count
+
+
 def main() -> int:
     home = Path(__file__).resolve().parent.parent
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -245,6 +259,7 @@ def main() -> int:
     p.add_argument("--images", type=Path)
     p.add_argument("--folder", type=Path, help="photos and masks, for /segment and /saliency")
     p.add_argument("--names", type=Path, default=home.parent / "shared" / "data" / "names" / "coco80.txt")
+    p.add_argument("--table", type=Path, help="lines FILE<tab>LABEL of the photos in --images, for /classify")
     p.add_argument("--limit", type=int, help="only the first N photos, by id or name")
     args = p.parse_args()
     if bool(args.url) == args.self_check:
@@ -254,6 +269,11 @@ def main() -> int:
             p.error("--folder needs --url")
         salient = urllib.parse.urlsplit(args.url).path.endswith("/saliency")
         (evaluate_saliency if salient else evaluate_regions)(args.url, args.folder, args.limit)
+        return 0
+    if args.table:
+        if not args.url or not args.images:
+            p.error("--table needs --url and --images")
+        evaluate_labels(args.url, args.table, args.images, args.limit)
         return 0
     if not args.annotations or not args.images:
         p.error("give either --annotations and --images or --folder")
