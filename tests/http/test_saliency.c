@@ -160,6 +160,6 @@ Test(saliency, refusals)
     photo = r2_sample_jpeg(800, 60);
     expect_problem("/saliency", 422, "too small");
     photo.size = photo.size / 2;
-    expect_problem("/saliency", 422, "JPEG");
+    expect_problem("/saliency?strict=1", 422, "JPEG");
     stop();
 }
