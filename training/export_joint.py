@@ -104,7 +104,7 @@ def precision(net: school.Net, photos: J.Photos) -> dict[str, float]:
                    "bbox": [b[0], b[1], b[2] - b[0], b[3] - b[1]]} for s, b in zip(d.scores.tolist(), d.boxes.tolist())]
         posed = photo.joints[..., 2].any(1)
         if posed.any():
-            scale = np.array(scene.valid[::-1], np.float32) / whole.size
+            scale = (np.array(scene.valid[::-1]) / whole.size).astype(np.float32)
             boxes, joints = photo.boxes[posed] * np.tile(scale, 2), photo.joints[posed]
             places = K.grow(torch.from_numpy(boxes), school.PADDING)
             near = school.points(net.keypoints(net.keypoints.features(taps), [places]), places).numpy()[..., :2] / scale
