@@ -200,7 +200,7 @@ def main():
         archive = Archive(args.input)
         value, inert = archive.load()
         write(strip(state_dict(value), args.keep_prefix), args.output, 2 * len(archive.view))
-    except (ConvertError, PickleError, zipfile.BadZipFile, OSError, ValueError) as error:
+    except (ConvertError, PickleError, zipfile.BadZipFile, NotImplementedError, OSError, ValueError) as error:
         print(f"convert: {args.input}: {error}", file=sys.stderr)
         return 1
     if inert:
