@@ -9,11 +9,11 @@ checkpoint is run. RES2NETD_MODEL_URL=https://mirror/folder asks another server,
 import argparse
 import csv
 import hashlib
+import http.client
 import json
 import os
 import shutil
 import signal
-import ssl
 import subprocess
 import sys
 import tempfile
@@ -83,12 +83,14 @@ def place(row):
 
 def download(url, path):
     """Fetches a file; its SHA-256."""
+    if urllib.parse.urlsplit(url).scheme not in ("https", "http"):
+        raise ModelError(f"'{url}' is neither HTTPS nor HTTP")
     opener = urllib.request.build_opener(SecureRedirects)
     opener.addheaders = [("User-Agent", "res2netd-get-model")]
     digest, size = hashlib.sha256(), 0
     try:
         reply = opener.open(url, timeout=TIMEOUT_SECONDS)
-    except (OSError, ValueError, urllib.error.URLError) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:
         raise ModelError(f"{url}: {getattr(error, 'reason', None) or error}{code_of(error)}") from None
     with reply, open(path, "wb") as file:
         promised = reply.headers.get("Content-Length", "")
@@ -119,7 +121,7 @@ def code_of(error):
 def receive(reply, url):
     try:
         return reply.read(CHUNK)
-    except (OSError, ssl.SSLError, urllib.request.http.client.HTTPException) as error:
+    except (OSError, http.client.HTTPException) as error:
         raise ModelError(f"{url}: the transfer broke off: {error}") from None
 
 
