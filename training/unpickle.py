@@ -69,14 +69,13 @@ class Unpickler:
         start = self.position
         for _ in range(MOST_STEPS):
             at = self.position
-            code = self.take(1)[0]
-            if code == 0x2E:  # STOP
-                return self.pop()
-            step = STEPS.get(code)
-            if step is None:
-                raise PickleError(f"byte {at} of the pickle: opcode 0x{code:02x} is not known")
             try:
-                step(self)
+                code = self.take(1)[0]
+                if code == 0x2E:  # STOP
+                    return self.pop()
+                if code not in STEPS:
+                    raise PickleError(f"opcode 0x{code:02x} is not known")
+                STEPS[code](self)
             except PickleError as error:
                 raise PickleError(f"byte {at} of the pickle: {error}") from None
         raise PickleError(f"byte {start} of the pickle: over {MOST_STEPS} opcodes")
