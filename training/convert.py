@@ -18,7 +18,7 @@ from unpickle import Global, Inert, PickleError, Unpickler
 
 WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "net", "network", "state_dict_ema", "model_ema", "ema")
 PREFIXES = ("module.", "_orig_mod.")
-MAX_RANK, LONGEST_NAME, LARGEST_HEADER, LARGEST_PICKLE = 8, 512, 16 << 20, 16 << 20
+MAX_RANK, MOST_TENSORS, LONGEST_NAME, LARGEST_HEADER, LARGEST_PICKLE = 8, 65536, 512, 16 << 20, 16 << 20
 STORAGES = {
     "Float": ("F32", 4), "Double": ("F64", 8), "Half": ("F16", 2), "BFloat16": ("BF16", 2), "Long": ("I64", 8),
     "Int": ("I32", 4), "Short": ("I16", 2), "Char": ("I8", 1), "Byte": ("U8", 1), "Bool": ("BOOL", 1),
@@ -254,6 +254,10 @@ def strip(tensors, keep):
 
 def write(tensors, path, limit):
     header, position = {}, 0
+    if len(tensors) > MOST_TENSORS:
+        raise ConvertError(f"has {len(tensors)} tensors, the limit is {MOST_TENSORS}")
+    if "__metadata__" in tensors:
+        raise ConvertError("a tensor's name is '__metadata__', which safetensors keeps for itself")
     for name, tensor in tensors.items():
         if not 0 < len(name.encode()) <= LONGEST_NAME:
             raise ConvertError(f"a tensor's name has {len(name)} letters, the limit is {LONGEST_NAME} bytes")

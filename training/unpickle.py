@@ -5,7 +5,8 @@ Python's own unpickler imports what a pickle names and calls it. This one is an 
 dict. A global is a name: `resolve` may give a function of ours for it; every other becomes an `Inert` object, which
 swallows what is done to it. No name is looked up in a module, and nothing is hashed but str, int and bytes.
 
-Memory is bounded before it is taken: by the bytes that are there, LARGEST_TEXT and MOST_STEPS. The values may share parts
+Memory is bounded before it is taken: by the bytes that are there, LARGEST_TEXT and MOST_STEPS. So is the time of a step:
+none copies what an earlier one made unless it is short, and integers that are keys are too small to be made to collide. The values may share parts
 (a pickle can describe 2^60 nodes by sharing), so who walks them bounds the walk.
 """
 
@@ -15,6 +16,8 @@ MOST_STEPS = 2_000_000  # opcodes; a checkpoint with its optimizer has some 100,
 LARGEST_TEXT = 64 << 20  # bytes of all strings of a pickle
 LARGEST_INT = 64  # bytes
 LONGEST_LINE = 512  # bytes, of a global's name or a number
+MOST_ARGUMENTS = 64
+LARGEST_KEY = 1 << 32  # from 2^61 on integers may have equal hashes
 
 
 class PickleError(ValueError):
@@ -66,14 +69,13 @@ class Unpickler:
         start = self.position
         for _ in range(MOST_STEPS):
             at = self.position
-            code = self.take(1)[0]
-            if code == 0x2E:  # STOP
-                return self.pop()
-            step = STEPS.get(code)
-            if step is None:
-                raise PickleError(f"byte {at} of the pickle: opcode 0x{code:02x} is not known")
             try:
-                step(self)
+                code = self.take(1)[0]
+                if code == 0x2E:  # STOP
+                    return self.pop()
+                if code not in STEPS:
+                    raise PickleError(f"opcode 0x{code:02x} is not known")
+                STEPS[code](self)
             except PickleError as error:
                 raise PickleError(f"byte {at} of the pickle: {error}") from None
         raise PickleError(f"byte {start} of the pickle: over {MOST_STEPS} opcodes")
@@ -158,6 +160,8 @@ class Unpickler:
     # --- memo ---
 
     def put(self, index):
+        if not 0 <= index < LARGEST_KEY:
+            raise PickleError(f"memo {index} is over the limit of {LARGEST_KEY}")
         self.memo[index] = self.top()
 
     def get(self, index):
@@ -180,7 +184,7 @@ class Unpickler:
             raise PickleError("a key without a value")
         if isinstance(target, dict):
             for key, value in zip(values[::2], values[1::2]):
-                if isinstance(key, (str, int, bytes)):  # others are no names of tensors
+                if isinstance(key, (str, bytes)) or (isinstance(key, int) and abs(key) < LARGEST_KEY):  # others are no names
                     target[key] = value
         elif not isinstance(target, Inert):
             raise PickleError(f"sets items of a {type(target).__name__}")
@@ -194,9 +198,9 @@ class Unpickler:
     def find(self, module, name):
         if not isinstance(module, str) or not isinstance(name, str):
             raise PickleError("a global's name is not a text")
+        if len(module) + len(name) > LONGEST_LINE:
+            raise PickleError(f"a global's name has {len(module) + len(name)} letters, the limit is {LONGEST_LINE}")
         full = f"{module}.{name}"
-        if len(full) > LONGEST_LINE:
-            raise PickleError(f"a global's name has {len(full)} letters, the limit is {LONGEST_LINE}")
         value = self.resolve(full)
         if value is None:
             self.inert.add(full)
@@ -206,6 +210,8 @@ class Unpickler:
     def call(self, target, args):
         """What REDUCE and NEWOBJ make."""
         if isinstance(target, Global) and isinstance(args, tuple):
+            if len(args) > MOST_ARGUMENTS:
+                raise PickleError(f"{target.name} gets {len(args)} arguments, the limit is {MOST_ARGUMENTS}")
             try:
                 self.push(target.make(*args))
             except TypeError:

@@ -194,6 +194,17 @@ class ConvertTest(unittest.TestCase):
         self.refused(legacy(value(storage("Float", "0", 1 << 60)), {"0": (1 << 60, DATA)}), "beyond the file")
         self.refused(legacy(value(storage("Float", "0", 24, tuple_of(text("1"), number(20), number(5)))), {"0": (24, DATA)}), "leaves storage")
 
+    def test_names_are_checked(self):
+        one = tensor(storage("Float", "0", 24), 0, (1,), (1,))
+        for tensors, message in (
+            ({"__metadata__": one}, "which safetensors keeps for itself"),
+            ({"": one}, "name has 0 letters"),
+            ({"n" * 513: one}, "name has 513 letters"),
+            ({str(i): b"h\0" for i in range(65537)}, "has 65537 tensors, the limit is 65536"),
+        ):
+            memo = one + b"q\0" + b"0"  # the tensor under number 0, not on the stack
+            self.refused(zipped(memo + dict_of(tensors), {"0": DATA}), message)
+
     def test_pickles_are_bounded(self):
         self.assertLessEqual(unpickle.MOST_STEPS, 2_000_000)
         steps = unittest.mock.patch.object(unpickle, "MOST_STEPS", 200_000)  # sooner
@@ -206,10 +217,15 @@ class ConvertTest(unittest.TestCase):
             (b"X\xff\xff\xff\xff", "a string of 4294967295 bytes"),
             (b"\x8b\xff\xff\xff\x7f", "an integer of 2147483647 bytes"),
             (b"h\x07", "memo 7 is empty"),
-            (b"0", "empty stack"),
+            (b"0", "byte 2 of the pickle: takes a value from an empty stack"),
             (b"\xff", "opcode 0xff is not known"),
             (b"\x80\x09", "protocol 9"),
             (b"I" + b"9" * 600, "no end of the line"),
+            (b"Np4294967296\n", "memo 4294967296 is over the limit"),
+            (b"Np-1\n", "memo -1 is over the limit"),
+            (name("collections", "OrderedDict") + b"(" + b"N" * 65 + b"tR", "gets 65 arguments, the limit is 64"),
+            (text("m" * 512) + text("n") + b"\x93", "a global's name has 513 letters"),
+            (b"}" + number(1 << 61) + b"Ns", "no tensors beside the keys "),
         ):
             self.refused(zipped(value, {}), message)
 
@@ -224,6 +240,7 @@ class ConvertTest(unittest.TestCase):
             (b"version https://git-lfs.github.com/spec/v1\n", "pointer of Git LFS"),
             (b"hello, world", "neither form"),
             (b"\x80\x02}.", "no magic number"),
+            (b"\x80\x02}", "byte 3 of the pickle: ends 1 bytes too early"),
             (legacy(b"}", {}, magic=5), "no magic number"),
             (legacy(b"}", {}, little=b"\x89"), "not little-endian"),
             (legacy(b"}", {}), "no tensors beside the keys"),
