@@ -28,6 +28,7 @@ def options(p: argparse.ArgumentParser, minutes: float) -> None:
     p.add_argument("--work", type=Path, required=True, help="folder of the checkpoint, outside the repository")
     p.add_argument("--minutes", type=float, default=minutes, help="time to train, spread over the schedule")
     p.add_argument("--until", type=float, help="end at this Unix time instead")
+    p.add_argument("--again", action="store_true", help="where a schedule has ended, begin another from its averaged weights")
     p.add_argument("--rate", type=float, default=1e-3, help="peak learning rate of new heads (AdamW)")
     p.add_argument("--decay", type=float, default=0.02, help="weight decay")
     p.add_argument("--seed", type=int, default=1)
@@ -83,6 +84,9 @@ def run(rank: int, args: argparse.Namespace, net: nn.Module, optimiser_groups: l
         ema.load_state_dict(state["ema"])
         optimiser.load_state_dict(state["optimiser"])
         step, begun = state["step"], state["fraction"]
+        if args.again and begun >= 1:
+            net.load_state_dict(state["ema"])
+            begun = 0.0
     torch.manual_seed(args.seed * 1000 + step * args.processes + rank)
     dist.broadcast(clock := torch.tensor([time.time()], dtype=torch.float64), 0)
     start = told = saved = pulled = clock.item()
