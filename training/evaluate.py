@@ -84,6 +84,8 @@ def average_precision(coco: COCO, found: list[dict], images: list[int], categori
     with contextlib.redirect_stdout(io.StringIO()) as told:
         table = COCOeval(coco, coco.loadRes(found), kind)
         table.params.imgIds, table.params.catIds = images, categories
+        if kind == "keypoints" and (joints := len(found[0]["keypoints"]) // 3) != len(table.params.kpt_oks_sigmas):
+            table.params.kpt_oks_sigmas = np.full(joints, 0.05)  # as the daemon has it of joints that are not COCO's
         table.evaluate()
         table.accumulate()
         told.truncate(0)
