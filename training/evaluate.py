@@ -1,7 +1,7 @@
 """Measure a running daemon: POST /detect and /keypoints on a COCO-format folder (average precision by pycocotools), POST
 /segment on a folder of masks (IoU).
 
-Of /detect every category of the annotations that has a name in ``--names`` counts; an answer's label is matched to a category by
+Of /detect every category of the annotations counts, or those that are lines of the file ``--names``; an answer's label is matched to a category by
 name. Of /keypoints the daemon's own persons have an average precision, and true boxes, given in the request, a PCK: the share of
 labelled joints that are found within a tenth of the box's longer side.
 
@@ -53,9 +53,9 @@ def ask(url: str, photo: Path) -> list[dict]:
         return json.load(answer)["detections"]
 
 
-def evaluate(url: str, coco: COCO, images: Path, names: set[str], limit: int | None) -> float:
+def evaluate(url: str, coco: COCO, images: Path, names: set[str] | None, limit: int | None) -> float:
     """AP at IoU 0.50:0.95; prints the whole table."""
-    categories = {c["name"]: c["id"] for c in coco.dataset["categories"] if c["name"] in names}
+    categories = {c["name"]: c["id"] for c in coco.dataset["categories"] if not names or c["name"] in names}
     if not categories:
         raise SystemExit("no category of the annotations is among the names")
     ids = sorted(coco.getImgIds())[:limit]
@@ -210,14 +210,13 @@ def oracle(coco: COCO, images: Path, shift: float):
 
 
 def main() -> int:
-    home = Path(__file__).resolve().parent.parent
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     p.add_argument("--url", help="POST /detect, /keypoints or /segment of the daemon")
     p.add_argument("--self-check", action="store_true", help="ask a server that knows the annotations")
     p.add_argument("--annotations", type=Path)
     p.add_argument("--images", type=Path)
     p.add_argument("--folder", type=Path, help="photos and masks, for /segment")
-    p.add_argument("--names", type=Path, default=home.parent / "shared" / "data" / "names" / "coco80.txt")
+    p.add_argument("--names", type=Path, help="the categories that count for /detect, one a line; default: all")
     p.add_argument("--limit", type=int, help="only the first N photos, by id or name")
     args = p.parse_args()
     if bool(args.url) == args.self_check:
@@ -229,7 +228,7 @@ def main() -> int:
         return 0
     if not args.annotations or not args.images:
         p.error("give either --annotations and --images or --folder")
-    coco, names = COCO(args.annotations), set(args.names.read_text().splitlines())
+    coco, names = COCO(args.annotations), set(args.names.read_text().splitlines()) if args.names else None
     if args.url:
         if urllib.parse.urlsplit(args.url).path.endswith("/keypoints"):
             evaluate_joints(args.url, coco, args.images, args.limit)
