@@ -1,7 +1,7 @@
 """Measure a running daemon: POST /detect and /keypoints on a COCO-format folder (average precision by pycocotools, of boxes
 and, where the answers have them, masks), POST /segment (IoU) or /saliency (MAE, F-beta) on a folder of masks.
 
-Of /detect every category of the annotations that has a name in ``--names`` counts; an answer's label is matched to a category by
+Of /detect every category of the annotations counts, or those that are lines of the file ``--names``; an answer's label is matched to a category by
 name. Of /keypoints the daemon's own persons have an average precision, and true boxes, given in the request, a PCK: the share of
 labelled joints that are found within a tenth of the box's longer side.
 
@@ -56,9 +56,9 @@ def ask(url: str, photo: Path) -> list[dict]:
         return json.load(answer)["detections"]
 
 
-def evaluate(url: str, coco: COCO, images: Path, names: set[str], limit: int | None) -> float:
+def evaluate(url: str, coco: COCO, images: Path, names: set[str] | None, limit: int | None) -> float:
     """AP of boxes at IoU 0.50:0.95; prints the whole table, and that of masks."""
-    categories = {c["name"]: c["id"] for c in coco.dataset["categories"] if c["name"] in names}
+    categories = {c["name"]: c["id"] for c in coco.dataset["categories"] if not names or c["name"] in names}
     if not categories:
         raise SystemExit("no category of the annotations is among the names")
     ids = sorted(coco.getImgIds())[:limit]
@@ -92,6 +92,8 @@ def average_precision(coco: COCO, found: list[dict], images: list[int], categori
     with contextlib.redirect_stdout(io.StringIO()) as told:
         table = COCOeval(coco, coco.loadRes(found), kind)
         table.params.imgIds, table.params.catIds = images, categories
+        if kind == "keypoints" and (joints := len(found[0]["keypoints"]) // 3) != len(table.params.kpt_oks_sigmas):
+            table.params.kpt_oks_sigmas = np.full(joints, 0.05)  # as the daemon has it of joints that are not COCO's
         table.evaluate()
         table.accumulate()
         told.truncate(0)
@@ -251,14 +253,13 @@ def evaluate_labels(url: str, table: Path, images: Path, limit: int | None) -> f
 
 
 def main() -> int:
-    home = Path(__file__).resolve().parent.parent
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     p.add_argument("--url", help="POST /detect, /keypoints, /segment or /saliency of the daemon")
     p.add_argument("--self-check", action="store_true", help="ask a server that knows the annotations")
     p.add_argument("--annotations", type=Path)
     p.add_argument("--images", type=Path)
     p.add_argument("--folder", type=Path, help="photos and masks, for /segment and /saliency")
-    p.add_argument("--names", type=Path, default=home.parent / "shared" / "data" / "names" / "coco80.txt")
+    p.add_argument("--names", type=Path, help="the categories that count for /detect, one a line; default: all")
     p.add_argument("--table", type=Path, help="lines FILE<tab>LABEL of the photos in --images, for /classify")
     p.add_argument("--limit", type=int, help="only the first N photos, by id or name")
     args = p.parse_args()
@@ -277,7 +278,7 @@ def main() -> int:
         return 0
     if not args.annotations or not args.images:
         p.error("give either --annotations and --images or --folder")
-    coco, names = COCO(args.annotations), set(args.names.read_text().splitlines())
+    coco, names = COCO(args.annotations), set(args.names.read_text().splitlines()) if args.names else None
     if args.url:
         if urllib.parse.urlsplit(args.url).path.endswith("/keypoints"):
             evaluate_joints(args.url, coco, args.images, args.limit)

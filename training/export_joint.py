@@ -32,13 +32,8 @@ import train_joint as J
 def network(work: Path, photos: J.Photos) -> tuple[school.Net, dict]:
     """The averaged weights, as half precision keeps them."""
     state, net = torch.load(work / "checkpoint.pt"), J.network(photos.labels)
-    for part in (net.trunk, net.segmenter):
-        school.fold(part.eval())
-    net.load_state_dict(state["ema"])
-    with torch.no_grad():
-        for p in net.parameters():
-            p.copy_(p.half())
-    return net.eval().requires_grad_(False).to(memory_format=torch.channels_last), state
+    net.resume(state["ema"])
+    return net, state
 
 
 def seen(photo: S.Photo, coco: COCO) -> S.Scene:

@@ -57,16 +57,20 @@ def segment(folder: Path, net: school.Net, source: dict[str, str], names: list[s
 
 
 def keypoints(folder: Path, net: school.Net, source: dict[str, str], options: dict, picture: dict) -> dict:
-    """``options``: of the head, as ``roi_keypoints.KeypointHead`` takes them."""
+    """``options``: of the head, in model.json's words; ``joints`` is their names where they are not COCO's."""
+    options = dict(options)
+    if names := options.pop("joints", None):
+        options["labels"] = _labels(folder / "joints.txt", names)
     state = {f"keypoints.{n}": t for n, t in net.keypoints.state_dict().items()}
     _write(folder / "keypoints.safetensors", state, source)
     return {"type": "roi_keypoints", "weights": "keypoints.safetensors", "input": picture, "needs": "detect",
             "padding": school.PADDING, "taps": list(TAPS), **options}
 
 
-def classify(folder: Path, weights: str, names: list[str], picture: dict) -> dict:
-    return {"type": "classifier", "weights": weights, "labels": _labels(folder / "labels.txt", names), "input": picture,
-            "top_k": 5}
+def classify(folder: Path, weights: str, names: list[str], picture: dict | None) -> dict:
+    """``picture`` None: the daemon's default, which is that of the published classifiers."""
+    return {"type": "classifier", "weights": weights, "labels": _labels(folder / "labels.txt", names),
+            **({"input": picture} if picture else {}), "top_k": 5}
 
 
 def describe(folder: Path, name: str, version: str, backbone: dict, heads: dict[str, dict]) -> None:

@@ -70,30 +70,33 @@ def nothing(joints: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 class Joints:
-    """Names of the joints, and which change places in a mirror: ``left_NAME`` and ``right_NAME``."""
+    """Names of a category's joints, and which change places in a mirror: ``left_NAME`` and ``right_NAME``."""
 
-    def __init__(self, names: list[str]):
-        self.names = names
+    def __init__(self, names: list[str], category: int | None = None):
+        self.names, self.category = names, category
         other = {f"{a}_{n[len(a) + 1:]}": f"{b}_{n[len(a) + 1:]}" for a, b in (("left", "right"), ("right", "left")) for n in names}
         self.flip = [names.index(other[n]) if other.get(n) in names else i for i, n in enumerate(names)]
 
 
 def joints_of(coco: COCO) -> Joints:
-    """The first joints that a category names; none: an empty list."""
-    return Joints(next((c["keypoints"] for c in coco.dataset["categories"] if c.get("keypoints")), []))
+    """Those of the first category that names some; none: an empty list."""
+    first = next((c for c in coco.dataset["categories"] if c.get("keypoints")), {})
+    return Joints(first.get("keypoints", []), first.get("id"))
 
 
 def photos_of(coco: COCO, folder: Path) -> list[Photo]:
     """The photos of a data set in COCO's form; classes are its categories by ascending id. Those whose objects all have a
     mask have one."""
-    classes, names, photos = {c: i for i, c in enumerate(sorted(coco.getCatIds()))}, joints_of(coco).names, []
+    classes, own, photos = {c: i for i, c in enumerate(sorted(coco.getCatIds()))}, joints_of(coco), []
+    none = [0] * (3 * len(own.names))
     for i in sorted(coco.getImgIds()):
         objects = [a for a in coco.imgToAnns[i] if a["bbox"][2] > 0 and a["bbox"][3] > 0]
+        objects.sort(key=lambda a: -a["bbox"][2] * a["bbox"][3])  # a small one lies on a large one
         boxes = np.array([a["bbox"] for a in objects], np.float32).reshape(-1, 4)
         boxes[:, 2:] += boxes[:, :2]
         kinds = np.array([CROWD if a.get("iscrowd") else classes[a["category_id"]] for a in objects], np.int64)
-        none = [0] * (3 * len(names))
-        joints = np.array([a.get("keypoints", none) for a in objects], np.float32).reshape(len(objects), len(names), 3)
+        joints = [a.get("keypoints") or none if a["category_id"] == own.category else none for a in objects]
+        joints = np.array(joints, np.float32).reshape(len(objects), len(own.names), 3)
         photos.append(Photo(folder / coco.imgs[i]["file_name"], boxes, kinds, joints,
                             objects if all(a.get("segmentation") for a in objects) else None, -1, i))
     return photos

@@ -33,6 +33,7 @@ from scenes import CROWD, IGNORED, Scene
 ANCHORS, REGIONS, EMPTY_REGIONS = 256, 96, 24  # that a picture's losses are taken of; regions of one without objects
 MOST = 6  # persons of a picture whose joints are looked at in a step
 PADDING = 1.25  # of boxes for keypoints, as the head's default
+NAMED = 5  # tensors of a file that does not fit
 SIGMA, SHARPNESS, DIVERGENCE = 1.2, 10.0, 0.3  # cells; of the softmax; its weight in the loss
 
 
@@ -78,18 +79,19 @@ def unfolded(state: dict[str, Tensor], norms: list[tuple[str, str]]) -> dict[str
 
 
 class Net(nn.Module):
-    """``trunk``: options of ``res2net.Res2Net``; ``classes`` 0: no classifier."""
+    """``trunk``: options of ``res2net.Res2Net``; ``classes`` 0: no classifier. A head whose options are None is not there."""
 
-    def __init__(self, trunk: dict, classes: int, detect: R.Options, segment: deeplab.Options, keypoints: dict):
+    def __init__(self, trunk: dict, classes: int, detect: R.Options | None, segment: deeplab.Options | None,
+                 keypoints: dict | None):
         super().__init__()
         self.widths = [p * res2net.EXPANSION for p in trunk["planes"]]
-        detector = R.FasterRCNN(trunk, detect)
-        self.trunk, self.fc = detector.backbone, nn.Linear(self.widths[-1], max(1, classes))
-        detector.backbone = nn.Identity()
-        self.detector = detector
-        self.segmenter = deeplab.DecodeHead(trunk["planes"], segment)
-        self.keypoints = K.KeypointHead(tuple(self.widths), **keypoints)
-        self.trunk_norms, self.segmenter_norms = pairs(self.trunk), pairs(self.segmenter)
+        self.trunk, self.fc = R.Trunk(trunk), nn.Linear(self.widths[-1], max(1, classes))
+        self.detector = R.FasterRCNN(trunk, detect) if detect else None
+        if detect:
+            self.detector.backbone = nn.Identity()
+        self.segmenter = deeplab.DecodeHead(trunk["planes"], segment) if segment else None
+        self.keypoints = K.KeypointHead(tuple(self.widths), **keypoints) if keypoints else None
+        self.trunk_norms, self.segmenter_norms = pairs(self.trunk), pairs(self.segmenter) if segment else []
 
     @torch.no_grad()
     def begin(self, weights: dict[str, Tensor], pixels: Tensor) -> None:
@@ -99,35 +101,57 @@ class Net(nn.Module):
             own = {re.sub(r"^conv1\.(?=\d)", "stem.", re.sub(r"^bn1\.", "stem.7.", n)): t for n, t in own.items()}
         if "fc.weight" in own and own["fc.weight"].shape == self.fc.weight.shape:
             self.fc.load_state_dict({n: own[f"fc.{n}"] for n in ("weight", "bias")})
-        keys = self.trunk.load_state_dict({n: t for n, t in own.items() if not n.startswith("fc.")}, strict=False)
-        lost = [n for n in keys.missing_keys if not n.endswith("num_batches_tracked")] + keys.unexpected_keys
-        if lost:
-            raise SystemExit(f"weights that do not fit the trunk: {', '.join(lost)}")
+        own, asked = {n: t for n, t in own.items() if not n.startswith("fc.")}, self.trunk.state_dict()
+        asked = {n: t for n, t in asked.items() if not n.endswith("num_batches_tracked")}
+        wrong = [f"{n} is missing" for n in asked if n not in own] + [f"{n} is unexpected" for n in own if n not in asked]
+        wrong += [f"{n} is {tuple(t.shape)}, not {tuple(asked[n].shape)}" for n, t in own.items()
+                  if n in asked and t.shape != asked[n].shape]
+        if wrong:
+            more = f" and {len(wrong) - NAMED} more" if len(wrong) > NAMED else ""
+            raise SystemExit(f"weights that do not fit the trunk: {'; '.join(wrong[:NAMED])}{more}")
+        self.trunk.load_state_dict(own, strict=False)
         fold(self.trunk.eval())
-        for name, m in [*self.detector.named_modules(), *self.keypoints.named_modules()]:
+        heads = [h for h in (self.detector, self.keypoints) if h is not None]
+        for name, m in (named for head in heads for named in head.named_modules()):
             if isinstance(m, nn.Conv2d):
                 small = name in ("rpn_head.rpn_cls", "rpn_head.rpn_reg", "maps")
                 nn.init.normal_(m.weight, std=0.01) if small else nn.init.kaiming_normal_(m.weight, nonlinearity="relu")
                 nn.init.zeros_(m.bias)
-        for m in (self.detector.roi_head.bbox_head.fc_cls, self.detector.roi_head.bbox_head.fc_reg):
-            nn.init.normal_(m.weight, std=0.01)
-            nn.init.zeros_(m.bias)
+        if self.detector is not None:
+            for m in (self.detector.roi_head.bbox_head.fc_cls, self.detector.roi_head.bbox_head.fc_reg):
+                nn.init.normal_(m.weight, std=0.01)
+                nn.init.zeros_(m.bias)
         taps = [torch.cat(level) for level in zip(*(self.trunk(p).values() for p in pixels.split(8)))]
-        for i, tap in enumerate(taps):
-            mean, std = tap.mean((0, 2, 3)), tap.std((0, 2, 3)).clamp_min(1e-2)
-            for conv in (self.detector.neck.lateral_convs[i].conv, self.keypoints.lateral[i]):
+        first = [[c.conv for c in self.detector.neck.lateral_convs]] if self.detector is not None else []
+        first += [self.keypoints.lateral] if self.keypoints is not None else []
+        for convs in first:
+            for conv, tap in zip(convs, taps):
+                mean, std = tap.mean((0, 2, 3)), tap.std((0, 2, 3)).clamp_min(1e-2)
                 nn.init.normal_(conv.weight, std=(2 * conv.in_channels) ** -0.5)
                 conv.weight.div_(std[None, :, None, None])
                 conv.bias.copy_(-(conv.weight * mean[None, :, None, None]).sum((1, 2, 3)))
-        for m in self.segmenter.modules():
-            if isinstance(m, nn.BatchNorm2d):
-                m.momentum = None  # the mean of what it sees
-        self.segmenter.train()(dict(zip(R.TAPS, taps)))
-        fold(self.segmenter.eval())
+        if self.segmenter is not None:
+            for m in self.segmenter.modules():
+                if isinstance(m, nn.BatchNorm2d):
+                    m.momentum = None  # the mean of what it sees
+            self.segmenter.train()(dict(zip(R.TAPS, taps)))
+            fold(self.segmenter.eval())
+
+    def resume(self, state: dict[str, Tensor]) -> None:
+        """What such a network has learnt, instead of a beginning; as half precision keeps it."""
+        for part in (self.trunk, self.segmenter):
+            if part is not None:
+                fold(part.eval())
+        self.load_state_dict(state)
+        with torch.no_grad():
+            for p in self.parameters():
+                p.copy_(p.half())
+        self.eval().requires_grad_(False).to(memory_format=torch.channels_last)
 
     def freeze(self, whole: bool) -> None:
-        """What does not learn: the stem and the first stage, which cost 30 % of a step, or the whole trunk."""
-        parts = [self.trunk] if whole else [m for n, m in self.trunk.named_children() if not n.startswith("layer") or n == "layer1"]
+        """What does not learn: the stem and the first stage, which cost 30 % of a step, or the whole trunk
+        with its classifier."""
+        parts = [self.trunk, self.fc] if whole else [m for n, m in self.trunk.named_children() if not n.startswith("layer") or n == "layer1"]
         for m in parts:
             m.requires_grad_(False)
 
@@ -287,28 +311,28 @@ def pictures(scenes: list[Scene], dice: torch.Generator | None = None) -> Tensor
     return x.contiguous(memory_format=torch.channels_last)
 
 
-def losses(net: Net, scenes: list[Scene], dice: torch.Generator) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """What the three heads of objects have to learn of these scenes, and the trunk's taps."""
-    taps, parts = net.trunk(pictures(scenes, dice)), {}
+def losses(net: Net, taps: dict[str, Tensor], scenes: list[Scene]) -> dict[str, Tensor]:
+    """What the heads of objects have to learn of these scenes."""
+    parts = {}
 
     def some(keep: list[bool]) -> tuple[dict[str, Tensor], list[Scene]]:
         rows = torch.tensor([i for i, k in enumerate(keep) if k], dtype=torch.long)
         return {n: t[rows] for n, t in taps.items()}, [s for s, k in zip(scenes, keep) if k]
 
-    for head, keep in (("detect", [s.known for s in scenes]),
-                       ("keypoints", [bool((s.joints[..., 2] > 0).any()) for s in scenes]),
-                       ("segment", [bool((s.mask != IGNORED).any()) for s in scenes])):
-        if any(keep):
-            maps, chosen = some(keep)
-            parts |= HEADS[head](net, maps, chosen)
-    return parts, taps
+    for head, loss, keep in ((net.detector, _detection, [s.known for s in scenes]),
+                             (net.keypoints, _joints, [bool((s.joints[..., 2] > 0).any()) for s in scenes]),
+                             (net.segmenter, pixels, [bool((s.mask != IGNORED).any()) for s in scenes])):
+        if head is not None and any(keep):
+            parts |= loss(head, *some(keep))
+    return parts
 
 
-HEADS = {
-    "detect": lambda net, taps, scenes: detection(net.detector, list(taps.values()), scenes),
-    "keypoints": lambda net, taps, scenes: {"joints": joints(net.keypoints, list(taps.values()), scenes)},
-    "segment": lambda net, taps, scenes: pixels(net.segmenter, taps, scenes),
-}
+def _detection(head: R.FasterRCNN, taps: dict[str, Tensor], scenes: list[Scene]) -> dict[str, Tensor]:
+    return detection(head, list(taps.values()), scenes)
+
+
+def _joints(head: K.KeypointHead, taps: dict[str, Tensor], scenes: list[Scene]) -> dict[str, Tensor]:
+    return {"joints": joints(head, list(taps.values()), scenes)}
 
 
 def points(maps: Tensor, places: Tensor) -> Tensor:

@@ -121,9 +121,9 @@ def learn(rank: int, args: argparse.Namespace) -> None:
 
     def step(rng: np.random.Generator) -> tuple[dict[str, Tensor], Tensor]:
         scenes, weight = batch(rng, photos)
-        parts, taps = school.losses(net, scenes, torch.Generator().manual_seed(int(rng.integers(2**62))))
+        taps = net.trunk(school.pictures(scenes, torch.Generator().manual_seed(int(rng.integers(2**62)))))
         labels = torch.tensor([s.label for s in scenes])
-        return parts | {"classes": school.classes(net.classify(taps), labels, weight)}, taps["c4"]
+        return school.losses(net, taps, scenes) | {"classes": school.classes(net.classify(taps), labels, weight)}, taps["c4"]
 
     loop.run(rank, args, net, loop.groups(net, ("trunk.", "fc."), TRUNK_RATE, args.decay), WEIGHTS, step)
 
