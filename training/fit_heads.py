@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from PIL import Image
 from pycocotools.coco import COCO
-from safetensors import safe_open
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -174,7 +174,8 @@ def write(args: argparse.Namespace, data: Data) -> None:
     if "keypoints" in data.heads:
         options = {"channels": args.width, "bins": net.keypoints.bins, "convs": len(net.keypoints.convs)}
         heads["keypoints"] = model_dir.keypoints(out, net, source, options | joints_options(data), picture)
-    model_dir.describe(out, out.resolve().name, "1", {"arch": args.arch, "weights": "trunk.safetensors"}, heads)
+    arch = {"arch": "custom", **res2net.options("demo")} if args.arch == "demo" else {"arch": args.arch}
+    model_dir.describe(out, out.resolve().name, "1", arch | {"weights": "trunk.safetensors"}, heads)
     print(f"{out}: step {state['step']}, heads {', '.join(heads)}")
 
 
@@ -195,7 +196,7 @@ def examine(work: Path, data: Data) -> None:
 
 def main() -> None:
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    p.add_argument("--arch", required=True, help=f"the trunk: {', '.join(res2net.names())}")
+    p.add_argument("--arch", required=True, help=f"the trunk: {', '.join(res2net.names())} or demo")
     p.add_argument("--trunk", type=Path, required=True, help="its weights, safetensors")
     p.add_argument("--annotations", type=Path, required=True, help="COCO's JSON")
     p.add_argument("--images", type=Path, required=True, help="folder of the photos")
@@ -213,11 +214,13 @@ def main() -> None:
     except ValueError as e:
         raise SystemExit(str(e)) from None
     data = Data.read(args.annotations, args.images, args.heads)
-    if not args.trunk.is_file():
-        raise SystemExit(f"{args.trunk}: no such file")
+    try:
+        weights = load_file(args.trunk)
+    except (OSError, SafetensorError) as e:
+        raise SystemExit(f"{args.trunk}: {e}") from None
+    network(args, data).suited(weights)
     if args.labels:
-        with safe_open(args.trunk, "pt") as file:
-            rows = file.get_slice("fc.weight").get_shape()[0] if "fc.weight" in file.keys() else 0
+        rows = len(weights.get("fc.weight", ()))
         if rows != (lines := len(args.labels.read_text().splitlines())):
             raise SystemExit(f"{args.labels} has {lines} lines, the trunk's classifier {rows} classes")
     args.work.mkdir(parents=True, exist_ok=True)

@@ -93,23 +93,29 @@ class Net(nn.Module):
         self.keypoints = K.KeypointHead(tuple(self.widths), **keypoints) if keypoints else None
         self.trunk_norms, self.segmenter_norms = pairs(self.trunk), pairs(self.segmenter) if segment else []
 
-    @torch.no_grad()
-    def begin(self, weights: dict[str, Tensor], pixels: Tensor) -> None:
-        """A schooled trunk (official, timm's or mmdetection's names), and heads that suit its maps of these pictures."""
+    def suited(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+        """A file's tensors (official, timm's or mmdetection's names) as the trunk and the classifier have them; SystemExit
+        where they do not fit the trunk."""
         own = {n.removeprefix("backbone."): t.float() for n, t in weights.items() if t.is_floating_point()}
         if hasattr(self.trunk, "stem"):  # mmdetection's names of a deep stem
             own = {re.sub(r"^conv1\.(?=\d)", "stem.", re.sub(r"^bn1\.", "stem.7.", n)): t for n, t in own.items()}
-        if "fc.weight" in own and own["fc.weight"].shape == self.fc.weight.shape:
-            self.fc.load_state_dict({n: own[f"fc.{n}"] for n in ("weight", "bias")})
-        own, asked = {n: t for n, t in own.items() if not n.startswith("fc.")}, self.trunk.state_dict()
-        asked = {n: t for n, t in asked.items() if not n.endswith("num_batches_tracked")}
-        wrong = [f"{n} is missing" for n in asked if n not in own] + [f"{n} is unexpected" for n in own if n not in asked]
-        wrong += [f"{n} is {tuple(t.shape)}, not {tuple(asked[n].shape)}" for n, t in own.items()
+        asked = {n: t for n, t in self.trunk.state_dict().items() if not n.endswith("num_batches_tracked")}
+        given = {n: t for n, t in own.items() if not n.startswith("fc.")}
+        wrong = [f"{n} is missing" for n in asked if n not in given] + [f"{n} is unexpected" for n in given if n not in asked]
+        wrong += [f"{n} is {tuple(t.shape)}, not {tuple(asked[n].shape)}" for n, t in given.items()
                   if n in asked and t.shape != asked[n].shape]
         if wrong:
             more = f" and {len(wrong) - NAMED} more" if len(wrong) > NAMED else ""
             raise SystemExit(f"weights that do not fit the trunk: {'; '.join(wrong[:NAMED])}{more}")
-        self.trunk.load_state_dict(own, strict=False)
+        return own
+
+    @torch.no_grad()
+    def begin(self, weights: dict[str, Tensor], pixels: Tensor) -> None:
+        """A schooled trunk (as ``suited`` takes it), and heads that suit its maps of these pictures."""
+        own = self.suited(weights)
+        if "fc.weight" in own and own["fc.weight"].shape == self.fc.weight.shape:
+            self.fc.load_state_dict({n: own[f"fc.{n}"] for n in ("weight", "bias")})
+        self.trunk.load_state_dict({n: t for n, t in own.items() if not n.startswith("fc.")}, strict=False)
         fold(self.trunk.eval())
         heads = [h for h in (self.detector, self.keypoints) if h is not None]
         for name, m in (named for head in heads for named in head.named_modules()):
