@@ -248,7 +248,7 @@ def detection(model: R.FasterRCNN, maps: list[Tensor], scenes: list[Scene]) -> d
         chosen.append(boxes[both])
         kinds.append(torch.where(kind[both] == 1, labels[mine[both]] if len(labels) else mine[both], options.classes))
         if len(good):
-            goals.append(encode(boxes[good], truth[mine[good]], R.BOX_STDS))
+            goals.append(encode(boxes[good], truth[mine[good]], R.BOX_STDS[0]))
     scores, deltas = model.roi_head.bbox_head(regions(levels, chosen, options))
     kind = torch.cat(kinds)
     weight = torch.cat([torch.full((len(k),), 1 / max(len(k), 1)) for k in kinds])  # a mean of each picture
