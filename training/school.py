@@ -94,7 +94,7 @@ class Net(nn.Module):
         self.trunk_norms, self.segmenter_norms = pairs(self.trunk), pairs(self.segmenter) if segment else []
 
     def suited(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
-        """A file's tensors (official, timm's, mmdetection's or mmpretrain's names) as the trunk and the classifier have them; SystemExit
+        """A file's tensors (official, timm's, mmdetection's or mmpretrain's names) as trunk and classifier have them; SystemExit
         where they do not fit the trunk."""
         own = {re.sub(r"^(backbone|head)\.", "", n): t.float() for n, t in weights.items() if t.is_floating_point()}
         if hasattr(self.trunk, "stem"):  # mmdetection's names of a deep stem
