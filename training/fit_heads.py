@@ -218,7 +218,7 @@ def main() -> None:
         weights = load_file(args.trunk)
     except (OSError, SafetensorError) as e:
         raise SystemExit(f"{args.trunk}: {e}") from None
-    network(args, data).suited(weights)
+    weights = network(args, data).suited(weights)
     if args.labels:
         rows = len(weights.get("fc.weight", ()))
         if rows != (lines := len(args.labels.read_text().splitlines())):

@@ -94,9 +94,9 @@ class Net(nn.Module):
         self.trunk_norms, self.segmenter_norms = pairs(self.trunk), pairs(self.segmenter) if segment else []
 
     def suited(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
-        """A file's tensors (official, timm's or mmdetection's names) as the trunk and the classifier have them; SystemExit
+        """A file's tensors (official, timm's, mmdetection's or mmpretrain's names) as trunk and classifier have them; SystemExit
         where they do not fit the trunk."""
-        own = {n.removeprefix("backbone."): t.float() for n, t in weights.items() if t.is_floating_point()}
+        own = {re.sub(r"^(backbone|head)\.", "", n): t.float() for n, t in weights.items() if t.is_floating_point()}
         if hasattr(self.trunk, "stem"):  # mmdetection's names of a deep stem
             own = {re.sub(r"^conv1\.(?=\d)", "stem.", re.sub(r"^bn1\.", "stem.7.", n)): t for n, t in own.items()}
         asked = {n: t for n, t in self.trunk.state_dict().items() if not n.endswith("num_batches_tracked")}
