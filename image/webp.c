@@ -130,7 +130,9 @@ static bool needs_store(const struct webp_reader *reader)
 }
 
 /* Bytes that decoding takes: pixels, the stored picture, and what libwebp holds: of a lossless file
-   all pixels, else all of its alpha, compressed as a lossless picture; some rows. */
+   all pixels, else all of its alpha, compressed as a lossless picture; some rows. Its tables of
+   Huffman codes are not in it: a lossless file decides how many there are, up to one for every 16
+   pixels and 65536 (of 12 to 20 KB), and libwebp offers neither a limit nor an allocator. */
 static uint64_t memory_needed(const struct webp_reader *reader)
 {
     enum { ROWS_BYTES = 72 /* for a column */ };
