@@ -19,7 +19,7 @@ static const int right_of_ten = 4; /* joints, of ten that are labelled */
 static json_t *read_list(void)
 {
     char path[4096];
-    snprintf(path, sizeof path, "%s/photos.json", getenv("R2_TEST_PHOTOS"));
+    snprintf(path, sizeof path, "%s/photos/photos.json", getenv("R2_TEST_DATA"));
     json_t *list = json_load_file(path, 0, NULL);
     cr_assert(json_is_array(list), "%s", path);
     return list;
@@ -30,7 +30,7 @@ static json_t *ask(const struct r2_daemon *daemon, const char *target, const jso
     char path[4096];
     struct r2_buffer file = {0};
     struct r2_error err = {0};
-    snprintf(path, sizeof path, "%s/%s", getenv("R2_TEST_PHOTOS"),
+    snprintf(path, sizeof path, "%s/photos/%s", getenv("R2_TEST_DATA"),
              json_string_value(json_object_get(photo, "file")));
     cr_assert_eq(r2_file_read(path, 1 << 20, &file, &err), R2_OK, "%s", err.message);
     struct r2_response response =
@@ -106,8 +106,9 @@ static void expect_joints(const json_t *answer, const json_t *photo, const char 
 
 Test(photos, the_demo_sees_people)
 {
-    struct r2_daemon daemon =
-        r2_daemon_start((const char *[]){"--model", getenv("R2_TEST_DEMO"), NULL});
+    char demo[4096];
+    snprintf(demo, sizeof demo, "%s/models/demo", getenv("R2_SOURCE_ROOT"));
+    struct r2_daemon daemon = r2_daemon_start((const char *[]){"--model", demo, NULL});
     json_t *photos = read_list(), *photo;
     size_t i;
     json_array_foreach(photos, i, photo)
