@@ -9,7 +9,6 @@ well calibrated it is), so that its scores are probabilities; the division goes 
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
 import numpy as np
@@ -114,7 +113,8 @@ def overlap(net: school.Net, photos: J.Photos) -> dict[str, float]:
     """IoU of persons over all pixels of the photos with masks."""
     both = either = 0
     for photo in masked(photos):
-        whole, scene = S.load(photo, photos.coco), seen(photo, photos.coco)
+        whole = S.load(photo, photos.coco)
+        scene = S.letterboxed(whole, J.SIZE)
         two = net.segmenter(net.trunk(school.pictures([scene])))
         two = F.interpolate(two, (J.SIZE, J.SIZE), mode="bilinear")[..., : scene.valid[0], : scene.valid[1]]
         person = F.interpolate(two, whole.mask.shape, mode="bilinear")[0].argmax(0).numpy() == 1
@@ -128,19 +128,11 @@ def masked(photos: J.Photos) -> list[S.Photo]:
 
 def lists(work: Path, photos: J.Photos, data: Path) -> None:
     """What evaluate.py asks the daemon about."""
-    ids, whole = {p.image_id for p in photos.held["people"]}, photos.coco.dataset
-    (work / "val.json").write_text(json.dumps({
-        "categories": whole["categories"], "images": [i for i in whole["images"] if i["id"] in ids],
-        "annotations": [a for a in whole["annotations"] if a["image_id"] in ids]}))
+    S.write_annotations(work / "val.json", photos.held["people"], photos.coco)
     for name in ("things", "unknown"):
         (work / f"{name}.tsv").write_text("".join(
             f"{p.path.relative_to(data)}\t{photos.labels[p.label]}\n" for p in photos.held[name]))
-    for kind in ("images", "masks"):
-        (work / "val" / kind).mkdir(parents=True, exist_ok=True)
-    for p in masked(photos):
-        scene = S.load(p, photos.coco)
-        Image.fromarray(scene.pixels).save(work / "val" / "images" / f"{p.path.stem}.png", compress_level=1)
-        Image.fromarray(scene.mask).save(work / "val" / "masks" / f"{p.path.stem}.png")
+    S.write_masks(work / "val", {p.path.stem: p for p in masked(photos)}, photos.coco)
 
 
 def main() -> None:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
-import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -181,17 +180,9 @@ def write(args: argparse.Namespace, data: Data) -> None:
 
 def examine(work: Path, data: Data) -> None:
     """The photos that only validate, for evaluate.py: ``val.json``, and those with masks under ``val``."""
-    ids, whole = {p.image_id for p in data.held}, data.coco.dataset
-    (work / "val.json").write_text(json.dumps({
-        "categories": whole["categories"], "images": [i for i in whole["images"] if i["id"] in ids],
-        "annotations": [a for a in whole["annotations"] if a["image_id"] in ids]}))
-    for kind in ("images", "masks") if "segment" in data.heads else ():
-        (work / "val" / kind).mkdir(parents=True, exist_ok=True)
-    for p in data.held if "segment" in data.heads else ():
-        if p.mask is not None:
-            scene = S.load(p, data.coco, len(data.joints.names))
-            Image.fromarray(scene.pixels).save(work / "val" / "images" / f"{p.image_id}.png", compress_level=1)
-            Image.fromarray(scene.mask).save(work / "val" / "masks" / f"{p.image_id}.png")
+    S.write_annotations(work / "val.json", data.held, data.coco)
+    if "segment" in data.heads:
+        S.write_masks(work / "val", {str(p.image_id): p for p in data.held if p.mask is not None}, data.coco)
 
 
 def main() -> None:

@@ -137,6 +137,24 @@ def load(photo: Photo, coco: COCO, joints: int = 17) -> Scene:
     return Scene(pixels, *objects, mask, known, photo.label, pixels.shape[:2])
 
 
+def write_annotations(file: Path, photos: list[Photo], coco: COCO) -> None:
+    """What ``coco`` says of these photos, in its own form."""
+    ids, whole = {p.image_id for p in photos}, coco.dataset
+    file.write_text(json.dumps({
+        "categories": whole["categories"], "images": [i for i in whole["images"] if i["id"] in ids],
+        "annotations": [a for a in whole["annotations"] if a["image_id"] in ids]}))
+
+
+def write_masks(folder: Path, photos: dict[str, Photo], coco: COCO) -> None:
+    """``images/NAME.png`` and ``masks/NAME.png`` of photos with masks, as evaluate.py takes them."""
+    for kind in ("images", "masks"):
+        (folder / kind).mkdir(parents=True, exist_ok=True)
+    for name, photo in photos.items():
+        scene = load(photo, coco)
+        Image.fromarray(scene.pixels).save(folder / "images" / f"{name}.png", compress_level=1)
+        Image.fromarray(scene.mask).save(folder / "masks" / f"{name}.png")
+
+
 def part(scene: Scene, x: float, y: float, w: float, h: float, size: tuple[int, int], flip: list[int] | None) -> Scene:
     """The rectangle of a scene as one of ``size`` (width, height); with ``flip``, the order of mirrored joints, mirrored."""
     box = (x, y, x + w, y + h)
