@@ -3,37 +3,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tests/http/client.h"
-#include "tests/http/daemon.h"
+#include "tests/http/visit.h"
 
 enum { WIDTH = 320, HEIGHT = 240 };
-
-static struct r2_daemon daemon_of_test;
-static struct r2_buffer photo;
-
-static void start(const char *model_variable)
-{
-    const char *model = getenv(model_variable);
-    cr_assert_not_null(model);
-    daemon_of_test = r2_daemon_start((const char *[]){"--model", model, NULL});
-    photo = r2_sample_jpeg(WIDTH, HEIGHT);
-}
-
-static void stop(void)
-{
-    r2_buffer_finish(&photo);
-    cr_expect_eq(r2_daemon_stop(&daemon_of_test), 0);
-}
-
-static struct r2_response ask(const char *target, const char *headers)
-{
-    return r2_client_ask(daemon_of_test.port, "POST", target, headers, photo.data, photo.size);
-}
 
 /* The detections of an answer, which the caller decrefs. */
 static json_t *detect(const char *target)
 {
-    struct r2_response response = ask(target, "");
+    struct r2_response response = r2_visit_ask(target, "");
     cr_assert_eq(response.status, 200, "%s", response.body);
     json_t *answer = r2_response_json(&response);
     json_t *list = json_incref(json_object_get(answer, "detections"));
@@ -75,7 +52,7 @@ static double box_area(const json_t *detection)
 /* Masks lie in their boxes, some of them in a part. */
 Test(masks, are_run_lengths_of_the_photo)
 {
-    start("R2_TEST_MASKS");
+    r2_visit_start(getenv("R2_TEST_MASKS"), WIDTH, HEIGHT);
     json_t *list = detect("/detect"), *each;
     size_t i, parts = 0;
     json_array_foreach(list, i, each)
@@ -94,7 +71,7 @@ Test(masks, are_run_lengths_of_the_photo)
     }
     cr_expect_gt(parts, 0);
     json_decref(list);
-    stop();
+    r2_visit_stop();
 }
 
 Test(masks, have_three_forms)
@@ -102,7 +79,7 @@ Test(masks, have_three_forms)
     static const char *const keys[] = {"rle", "polygons"};
     static const char *const targets[] = {"/detect?masks=rle", "/detect?masks=polygons",
                                           "/detect?masks=none"};
-    start("R2_TEST_MASKS");
+    r2_visit_start(getenv("R2_TEST_MASKS"), WIDTH, HEIGHT);
     json_t *all = detect("/detect");
     for (size_t t = 0; t < 3; t++) {
         json_t *list = detect(targets[t]), *each;
@@ -118,33 +95,33 @@ Test(masks, have_three_forms)
         json_decref(list);
     }
     json_decref(all);
-    stop();
+    r2_visit_stop();
 }
 
 Test(masks, are_drawn_unless_they_are_not_wanted)
 {
-    start("R2_TEST_MASKS");
+    r2_visit_start(getenv("R2_TEST_MASKS"), WIDTH, HEIGHT);
     const char *const accept = "Accept: image/png\r\n";
-    struct r2_response with = ask("/detect?max=3", accept),
-                       without = ask("/detect?max=3&masks=none", accept);
+    struct r2_response with = r2_visit_ask("/detect?max=3", accept),
+                       without = r2_visit_ask("/detect?max=3&masks=none", accept);
     cr_assert(with.status == 200 && without.status == 200);
     cr_expect(with.body_size != without.body_size ||
               memcmp(with.body, without.body, with.body_size) != 0);
     r2_response_finish(&with);
     r2_response_finish(&without);
-    stop();
+    r2_visit_stop();
 }
 
 Test(masks, are_refused_where_the_model_has_none)
 {
-    start("R2_TEST_DETECTOR");
-    struct r2_response response = ask("/detect?masks=rle", "");
+    r2_visit_start(getenv("R2_TEST_DETECTOR"), WIDTH, HEIGHT);
+    struct r2_response response = r2_visit_ask("/detect?masks=rle", "");
     cr_expect_eq(response.status, 422);
     cr_expect(strstr(response.body, "masks"), "%s", response.body);
     r2_response_finish(&response);
     json_t *list = detect("/detect?masks=none");
     json_decref(list);
-    stop();
+    r2_visit_stop();
 }
 
 /* GET /models says which it is. */
@@ -152,11 +129,11 @@ Test(masks, are_described)
 {
     static const char *const variables[] = {"R2_TEST_DETECTOR", "R2_TEST_MASKS"};
     for (int has = 0; has < 2; has++) {
-        start(variables[has]);
-        struct r2_response response = r2_client_get(daemon_of_test.port, "/models");
+        r2_visit_start(getenv(variables[has]), WIDTH, HEIGHT);
+        struct r2_response response = r2_client_get(r2_visit.daemon.port, "/models");
         cr_expect(strstr(response.body, has ? "\"masks\":true" : "\"masks\":false"), "%s",
                   response.body);
         r2_response_finish(&response);
-        stop();
+        r2_visit_stop();
     }
 }

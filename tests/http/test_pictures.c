@@ -6,61 +6,10 @@
 #include <unistd.h>
 
 #include "base/text.h"
-#include "image/decode.h"
 #include "image/palette.h"
-#include "tests/http/client.h"
-#include "tests/http/daemon.h"
+#include "tests/http/visit.h"
 
 enum { WIDTH = 200, HEIGHT = 150 };
-
-static struct r2_daemon daemon_of_test;
-static struct r2_buffer photo;
-
-static void start(const char *model_variable)
-{
-    const char *model = getenv(model_variable);
-    cr_assert_not_null(model);
-    daemon_of_test = r2_daemon_start((const char *[]){"--model", model, NULL});
-    photo = r2_sample_jpeg(WIDTH, HEIGHT);
-}
-
-static void stop(void)
-{
-    r2_buffer_finish(&photo);
-    cr_expect_eq(r2_daemon_stop(&daemon_of_test), 0);
-}
-
-static struct r2_response ask(const char *target, const char *headers)
-{
-    return r2_client_ask(daemon_of_test.port, "POST", target, headers, photo.data, photo.size);
-}
-
-static struct r2_image decode(struct r2_bytes file, enum r2_format format)
-{
-    const struct r2_decode_options options = {.limits = {1 << 20, 1 << 24}};
-    struct r2_image image = {0};
-    struct r2_error err;
-    cr_assert_eq(r2_format_detect(file), format);
-    cr_assert_eq(r2_picture_decode(file, &options, &image, NULL, &err), R2_OK, "%s", err.message);
-    cr_expect_eq(image.width, WIDTH);
-    cr_expect_eq(image.height, HEIGHT);
-    return image;
-}
-
-static struct r2_image picture(const char *target, const char *accept, enum r2_format format)
-{
-    char headers[128];
-    snprintf(headers, sizeof headers, "Accept: %s\r\n", accept);
-    struct r2_response response = ask(target, headers);
-    cr_assert_eq(response.status, 200, "%s", response.body);
-    cr_expect_str_eq(r2_response_header(&response, "Content-Type"),
-                     format == R2_FORMAT_PNG ? "image/png" : "image/jpeg");
-    cr_expect(strstr(r2_response_header(&response, "Vary"), "Accept"));
-    struct r2_image image =
-        decode((struct r2_bytes){(const uint8_t *)response.body, response.body_size}, format);
-    r2_response_finish(&response);
-    return image;
-}
 
 static const uint8_t *pixel(const struct r2_image *image, long x, long y)
 {
@@ -69,15 +18,15 @@ static const uint8_t *pixel(const struct r2_image *image, long x, long y)
 
 Test(pictures, the_best_box_is_outlined_in_the_colour_of_its_class)
 {
-    start("R2_TEST_DETECTOR");
-    struct r2_response response = ask("/detect?max=1", "");
+    r2_visit_start(getenv("R2_TEST_DETECTOR"), WIDTH, HEIGHT);
+    struct r2_response response = r2_visit_ask("/detect?max=1", "");
     json_t *answer = r2_response_json(&response);
     const json_t *best = json_array_get(json_object_get(answer, "detections"), 0);
     const json_t *box = json_object_get(best, "box");
     cr_assert_eq(json_array_size(box), 4, "%s", response.body);
     const struct r2_colour colour =
         r2_colour_class((uint32_t)json_integer_value(json_object_get(best, "index")));
-    struct r2_image drawn = picture("/detect?max=1", "image/png", R2_FORMAT_PNG);
+    struct r2_image drawn = r2_visit_picture("/detect?max=1", "image/png", R2_FORMAT_PNG);
     /* the lower right corner: the label is at the top */
     const long x = lround(json_number_value(json_array_get(box, 2))) - 1;
     const long y = lround(json_number_value(json_array_get(box, 3))) - 1;
@@ -87,41 +36,42 @@ Test(pictures, the_best_box_is_outlined_in_the_colour_of_its_class)
     r2_image_finish(&drawn);
     json_decref(answer);
     r2_response_finish(&response);
-    stop();
+    r2_visit_stop();
 }
 
 Test(pictures, without_a_detection_the_photo_comes_back_as_it_was)
 {
-    start("R2_TEST_DETECTOR");
-    struct r2_image drawn = picture("/detect?min_score=1", "image/png", R2_FORMAT_PNG);
-    struct r2_image original = decode(r2_buffer_view(&photo), R2_FORMAT_JPEG);
+    r2_visit_start(getenv("R2_TEST_DETECTOR"), WIDTH, HEIGHT);
+    struct r2_image drawn = r2_visit_picture("/detect?min_score=1", "image/png", R2_FORMAT_PNG);
+    struct r2_image original =
+        r2_visit_decode(r2_buffer_view(&r2_visit.photo), R2_FORMAT_JPEG, WIDTH, HEIGHT);
     const size_t size = HEIGHT * r2_image_stride(&original);
     cr_expect_arr_eq(drawn.pixels, original.pixels, size);
     r2_image_finish(&drawn);
-    drawn = picture("/analyze", "image/png", R2_FORMAT_PNG);
+    drawn = r2_visit_picture("/analyze", "image/png", R2_FORMAT_PNG);
     cr_expect(memcmp(drawn.pixels, original.pixels, size) != 0, "there are boxes on it");
     r2_image_finish(&original);
     r2_image_finish(&drawn);
-    stop();
+    r2_visit_stop();
 }
 
 Test(pictures, a_drawing_on_a_truncated_photo_says_so)
 {
-    start("R2_TEST_DETECTOR");
-    struct r2_response response = ask("/detect", "Accept: image/png\r\n");
+    r2_visit_start(getenv("R2_TEST_DETECTOR"), WIDTH, HEIGHT);
+    struct r2_response response = r2_visit_ask("/detect", "Accept: image/png\r\n");
     cr_expect_null(r2_response_header(&response, "X-Warning"));
     r2_response_finish(&response);
-    photo.size -= 20;
-    response = ask("/detect", "Accept: image/png\r\n");
+    r2_visit.photo.size -= 20;
+    response = r2_visit_ask("/detect", "Accept: image/png\r\n");
     cr_assert_eq(response.status, 200, "%s", response.body);
     cr_expect_str_eq(r2_response_header(&response, "X-Warning"), "truncated");
     r2_response_finish(&response);
-    stop();
+    r2_visit_stop();
 }
 
 Test(pictures, the_client_chooses_the_type)
 {
-    start("R2_TEST_DETECTOR");
+    r2_visit_start(getenv("R2_TEST_DETECTOR"), WIDTH, HEIGHT);
     static const struct {
         const char *accept, *type;
     } cases[] = {
@@ -134,26 +84,26 @@ Test(pictures, the_client_chooses_the_type)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char headers[160];
         snprintf(headers, sizeof headers, "Accept: %s\r\n", cases[i].accept);
-        struct r2_response response = ask("/detect", headers);
+        struct r2_response response = r2_visit_ask("/detect", headers);
         cr_expect_eq(response.status, 200);
         cr_expect_str_eq(r2_response_header(&response, "Content-Type"), cases[i].type, "%s",
                          cases[i].accept);
         r2_response_finish(&response);
     }
-    stop();
+    r2_visit_stop();
 }
 
 Test(pictures, what_cannot_be_drawn_is_refused)
 {
-    start("R2_TEST_MODEL");
+    r2_visit_start(getenv("R2_TEST_MODEL"), WIDTH, HEIGHT);
     static const char *const targets[] = {"/classify", "/embed", "/analyze"};
     for (size_t i = 0; i < sizeof targets / sizeof *targets; i++) {
-        struct r2_response response = ask(targets[i], "Accept: image/png\r\n");
+        struct r2_response response = r2_visit_ask(targets[i], "Accept: image/png\r\n");
         cr_expect_eq(response.status, 406, "%s", targets[i]);
         cr_expect(strstr(response.body, "application/json"), "%s", response.body);
         r2_response_finish(&response);
     }
-    stop();
+    r2_visit_stop();
 }
 
 /* A form may ask for what can be drawn: its type is chosen when it has been read. */
@@ -163,20 +113,20 @@ static struct r2_response ask_by_form(const char *accept)
     char headers[160];
     r2_text_add(&body, "--b\r\nContent-Disposition: form-data; name=\"cam\"\r\n\r\n1\r\n"
                        "--b\r\nContent-Disposition: form-data; name=\"image\"\r\n\r\n");
-    r2_text_add_bytes(&body, (const char *)photo.data, photo.size);
+    r2_text_add_bytes(&body, (const char *)r2_visit.photo.data, r2_visit.photo.size);
     r2_text_add(&body, "\r\n--b--\r\n");
     snprintf(headers, sizeof headers,
              "Content-Type: multipart/form-data; boundary=b\r\nAccept: %s\r\n", accept);
     struct r2_response response =
-        r2_client_ask(daemon_of_test.port, "POST", "/classify", headers, body.data, body.size);
+        r2_client_ask(r2_visit.daemon.port, "POST", "/classify", headers, body.data, body.size);
     r2_text_finish(&body);
     return response;
 }
 
 Test(pictures, activation_maps_are_told_and_drawn)
 {
-    start("R2_TEST_MODEL");
-    struct r2_response response = ask("/classify?cam=1", "");
+    r2_visit_start(getenv("R2_TEST_MODEL"), WIDTH, HEIGHT);
+    struct r2_response response = r2_visit_ask("/classify?cam=1", "");
     json_t *answer = r2_response_json(&response);
     const json_t *map = json_object_get(answer, "cam"), *size = json_object_get(map, "size");
     const json_t *best = json_array_get(json_object_get(answer, "classes"), 0);
@@ -187,8 +137,9 @@ Test(pictures, activation_maps_are_told_and_drawn)
                           json_integer_value(json_array_get(size, 1))));
     json_decref(answer);
     r2_response_finish(&response);
-    struct r2_image drawn = picture("/classify?cam=1", "image/png", R2_FORMAT_PNG);
-    struct r2_image original = decode(r2_buffer_view(&photo), R2_FORMAT_JPEG);
+    struct r2_image drawn = r2_visit_picture("/classify?cam=1", "image/png", R2_FORMAT_PNG);
+    struct r2_image original =
+        r2_visit_decode(r2_buffer_view(&r2_visit.photo), R2_FORMAT_JPEG, WIDTH, HEIGHT);
     cr_expect(memcmp(drawn.pixels, original.pixels, HEIGHT * r2_image_stride(&original)) != 0);
     r2_image_finish(&original);
     r2_image_finish(&drawn);
@@ -199,7 +150,7 @@ Test(pictures, activation_maps_are_told_and_drawn)
     response = ask_by_form("image/gif");
     cr_expect_eq(response.status, 406);
     r2_response_finish(&response);
-    stop();
+    r2_visit_stop();
 }
 
 Test(pictures, run_draws_one)
@@ -216,7 +167,7 @@ Test(pictures, run_draws_one)
                                  NULL, NULL),
                  0);
     cr_assert_eq(r2_file_read(out, 1 << 20, &file, &err), R2_OK, "%s", err.message);
-    struct r2_image drawn = decode(r2_buffer_view(&file), R2_FORMAT_PNG);
+    struct r2_image drawn = r2_visit_decode(r2_buffer_view(&file), R2_FORMAT_PNG, WIDTH, HEIGHT);
     r2_image_finish(&drawn);
     unlink(out);
     cr_expect_neq(r2_program_call((const char *[]){"run", "--model", model, "--draw", in, in, NULL},

@@ -6,68 +6,23 @@
 
 #include "base/base64.h"
 #include "base/memory.h"
-#include "image/decode.h"
-#include "tests/http/client.h"
-#include "tests/http/daemon.h"
+#include "tests/http/visit.h"
 #include "tests/support/network_golden.h"
 
 enum { WIDTH = 200, HEIGHT = 150, PIXELS = WIDTH * HEIGHT };
 
 static struct network_golden golden;
-static struct r2_daemon daemon_of_test;
-static struct r2_buffer photo;
-
 static void start(void)
 {
     golden = network_golden_open("saliency/poolnet.safetensors");
     network_golden_describe(&golden, "saliency", "poolnet", NULL, NULL);
-    daemon_of_test = r2_daemon_start((const char *[]){"--model", golden.dir, NULL});
-    photo = r2_sample_jpeg(WIDTH, HEIGHT);
+    r2_visit_start(golden.dir, WIDTH, HEIGHT);
 }
 
 static void stop(void)
 {
-    r2_buffer_finish(&photo);
-    cr_expect_eq(r2_daemon_stop(&daemon_of_test), 0);
+    r2_visit_stop();
     network_golden_close(&golden);
-}
-
-static struct r2_response ask(const char *target, const char *headers)
-{
-    return r2_client_ask(daemon_of_test.port, "POST", target, headers, photo.data, photo.size);
-}
-
-static json_t *answer(const char *target)
-{
-    struct r2_response response = ask(target, "");
-    cr_assert_eq(response.status, 200, "%s", response.body);
-    json_t *object = r2_response_json(&response);
-    r2_response_finish(&response);
-    return object;
-}
-
-static struct r2_image decode(struct r2_bytes file, enum r2_format format)
-{
-    const struct r2_decode_options options = {.limits = {1 << 20, 1 << 24}};
-    struct r2_image image = {0};
-    struct r2_error err;
-    cr_assert_eq(r2_format_detect(file), format);
-    cr_assert_eq(r2_picture_decode(file, &options, &image, NULL, &err), R2_OK, "%s", err.message);
-    cr_assert(image.width == WIDTH && image.height == HEIGHT);
-    return image;
-}
-
-static struct r2_image picture(const char *target, const char *accept, enum r2_format format)
-{
-    char headers[128];
-    snprintf(headers, sizeof headers, "Accept: %s\r\n", accept);
-    struct r2_response response = ask(target, headers);
-    cr_assert_eq(response.status, 200, "%s", response.body);
-    cr_expect_str_eq(r2_response_header(&response, "Content-Type"), accept);
-    struct r2_image image =
-        decode((struct r2_bytes){(const uint8_t *)response.body, response.body_size}, format);
-    r2_response_finish(&response);
-    return image;
 }
 
 /* Pixels of a grey picture that are at least so bright. */
@@ -85,13 +40,13 @@ static json_int_t count(const struct r2_image *map, double least)
 Test(saliency, the_map_and_the_region_agree)
 {
     start();
-    struct r2_image map = picture("/saliency", "image/png", R2_FORMAT_PNG);
+    struct r2_image map = r2_visit_picture("/saliency", "image/png", R2_FORMAT_PNG);
     static const double thresholds[] = {0.5, 0.2, 0.9};
     json_int_t last = -1;
     for (size_t i = 0; i < R2_COUNT(thresholds); i++) {
         char target[64];
         snprintf(target, sizeof target, "/saliency?threshold=%g", thresholds[i]);
-        json_t *object = answer(i ? target : "/saliency");
+        json_t *object = r2_visit_answer(i ? target : "/saliency");
         const json_int_t pixels = json_integer_value(json_object_get(object, "pixels"));
         cr_expect_eq(pixels, count(&map, 255 * thresholds[i]));
         cr_expect_float_eq(json_real_value(json_object_get(object, "fraction")),
@@ -111,7 +66,7 @@ Test(saliency, pictures_in_json_are_the_map_and_the_mask)
 {
     start();
     struct r2_error err = {0};
-    json_t *object = answer("/saliency?format=png");
+    json_t *object = r2_visit_answer("/saliency?format=png");
     const char *text = json_string_value(json_object_get(object, "map"));
     cr_assert_not_null(text);
     cr_expect(json_is_string(json_object_get(object, "mask")));
@@ -119,7 +74,7 @@ Test(saliency, pictures_in_json_are_the_map_and_the_mask)
     R2_AUTOFREE uint8_t *file = malloc(r2_base64_room(strlen(text)));
     size_t size = 0;
     cr_assert_eq(r2_base64_decode((const uint8_t *)text, strlen(text), file, &size, &err), R2_OK);
-    struct r2_response response = ask("/saliency", "Accept: image/png\r\n");
+    struct r2_response response = r2_visit_ask("/saliency", "Accept: image/png\r\n");
     cr_assert_eq(response.body_size, size);
     cr_expect_arr_eq(response.body, file, size);
     r2_response_finish(&response);
@@ -131,8 +86,9 @@ Test(saliency, a_jpeg_is_the_photo_with_the_region)
 {
     start();
     double difference = 0;
-    struct r2_image original = decode(r2_buffer_view(&photo), R2_FORMAT_JPEG);
-    struct r2_image drawn = picture("/saliency", "image/jpeg", R2_FORMAT_JPEG);
+    struct r2_image original =
+        r2_visit_decode(r2_buffer_view(&r2_visit.photo), R2_FORMAT_JPEG, WIDTH, HEIGHT);
+    struct r2_image drawn = r2_visit_picture("/saliency", "image/jpeg", R2_FORMAT_JPEG);
     for (size_t i = 0; i < 3 * PIXELS; i++) difference += abs(drawn.pixels[i] - original.pixels[i]);
     cr_expect(difference / (3 * PIXELS) > 1 && difference / (3 * PIXELS) < 60, "%g", difference);
     r2_image_finish(&drawn);
@@ -142,7 +98,7 @@ Test(saliency, a_jpeg_is_the_photo_with_the_region)
 
 static void expect_problem(const char *target, int status, const char *part)
 {
-    struct r2_response response = ask(target, "");
+    struct r2_response response = r2_visit_ask(target, "");
     cr_expect_eq(response.status, status, "%s: %d", target, response.status);
     cr_expect(strstr(response.body, part), "%s: %s", target, response.body);
     r2_response_finish(&response);
@@ -156,10 +112,10 @@ Test(saliency, refusals)
     expect_problem("/saliency?format=svg", 422, "format");
     expect_problem("/saliency?treshold=0.5", 422, "threshold");
     expect_problem("/segment", 404, "saliency");
-    r2_buffer_finish(&photo);
-    photo = r2_sample_jpeg(800, 60);
+    r2_buffer_finish(&r2_visit.photo);
+    r2_visit.photo = r2_sample_jpeg(800, 60);
     expect_problem("/saliency", 422, "too small");
-    photo.size = photo.size / 2;
+    r2_visit.photo.size = r2_visit.photo.size / 2;
     expect_problem("/saliency?strict=1", 422, "JPEG");
     stop();
 }

@@ -4,66 +4,10 @@
 #include <string.h>
 
 #include "base/base64.h"
-#include "image/decode.h"
 #include "image/palette.h"
-#include "tests/http/client.h"
-#include "tests/http/daemon.h"
+#include "tests/http/visit.h"
 
 enum { WIDTH = 200, HEIGHT = 150, PIXELS = WIDTH * HEIGHT };
-
-static struct r2_daemon daemon_of_test;
-static struct r2_buffer photo;
-
-static void start(void)
-{
-    const char *model = getenv("R2_TEST_SEGMENTER");
-    cr_assert_not_null(model);
-    daemon_of_test = r2_daemon_start((const char *[]){"--model", model, NULL});
-    photo = r2_sample_jpeg(WIDTH, HEIGHT);
-}
-
-static void stop(void)
-{
-    r2_buffer_finish(&photo);
-    cr_expect_eq(r2_daemon_stop(&daemon_of_test), 0);
-}
-
-static struct r2_response ask(const char *target, const char *headers)
-{
-    return r2_client_ask(daemon_of_test.port, "POST", target, headers, photo.data, photo.size);
-}
-
-static json_t *answer(const char *target)
-{
-    struct r2_response response = ask(target, "");
-    cr_assert_eq(response.status, 200, "%s", response.body);
-    json_t *object = r2_response_json(&response);
-    r2_response_finish(&response);
-    return object;
-}
-
-static struct r2_image decode(struct r2_bytes file, enum r2_format format)
-{
-    const struct r2_decode_options options = {.limits = {1 << 20, 1 << 24}};
-    struct r2_image image = {0};
-    struct r2_error err;
-    cr_assert_eq(r2_format_detect(file), format);
-    cr_assert_eq(r2_picture_decode(file, &options, &image, NULL, &err), R2_OK, "%s", err.message);
-    cr_assert(image.width == WIDTH && image.height == HEIGHT);
-    return image;
-}
-
-static struct r2_image picture(const char *target, const char *accept, enum r2_format format)
-{
-    char headers[128];
-    snprintf(headers, sizeof headers, "Accept: %s\r\n", accept);
-    struct r2_response response = ask(target, headers);
-    cr_assert_eq(response.status, 200, "%s", response.body);
-    struct r2_image image =
-        decode((struct r2_bytes){(const uint8_t *)response.body, response.body_size}, format);
-    r2_response_finish(&response);
-    return image;
-}
 
 /* Pixels of a PNG by class: the background is black, the rest have the colours of their classes. */
 static size_t count(const struct r2_image *image, json_int_t index)
@@ -114,35 +58,35 @@ Test(segment, every_form_tells_of_the_same_regions)
                  {"/segment?format=rle", "rle"},
                  {"/segment?format=polygons", "polygons"},
                  {"/segment?format=png", "mask"}};
-    start();
-    struct r2_image png = picture("/segment", "image/png", R2_FORMAT_PNG);
+    r2_visit_start(getenv("R2_TEST_SEGMENTER"), WIDTH, HEIGHT);
+    struct r2_image png = r2_visit_picture("/segment", "image/png", R2_FORMAT_PNG);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        json_t *object = answer(cases[i].target);
+        json_t *object = r2_visit_answer(cases[i].target);
         expect_classes(object, &png, cases[i].form);
         json_decref(object);
     }
     r2_image_finish(&png);
-    stop();
+    r2_visit_stop();
 }
 
 Test(segment, the_mask_in_json_is_the_png)
 {
-    start();
+    r2_visit_start(getenv("R2_TEST_SEGMENTER"), WIDTH, HEIGHT);
     struct r2_error err = {0};
-    json_t *object = answer("/segment?format=png");
+    json_t *object = r2_visit_answer("/segment?format=png");
     const char *text = json_string_value(json_object_get(object, "mask"));
     cr_assert_not_null(text);
     uint8_t *file = malloc(r2_base64_room(strlen(text)));
     size_t size = 0;
     cr_assert_eq(r2_base64_decode((const uint8_t *)text, strlen(text), file, &size, &err), R2_OK);
-    struct r2_response response = ask("/segment", "Accept: image/png\r\n");
+    struct r2_response response = r2_visit_ask("/segment", "Accept: image/png\r\n");
     cr_expect_str_eq(r2_response_header(&response, "Content-Type"), "image/png");
     cr_assert_eq(response.body_size, size);
     cr_expect_arr_eq(response.body, file, size);
     r2_response_finish(&response);
     free(file);
     json_decref(object);
-    stop();
+    r2_visit_stop();
 }
 
 /* Whether the picture is near the photo on the whole: a veil lets it through. */
@@ -156,28 +100,29 @@ static bool resembles(const struct r2_image *image, const struct r2_image *origi
 
 Test(segment, a_jpeg_and_what_several_heads_say_are_drawn_on_the_photo)
 {
-    start();
-    struct r2_image original = decode(r2_buffer_view(&photo), R2_FORMAT_JPEG);
-    struct r2_image drawn = picture("/segment", "image/jpeg", R2_FORMAT_JPEG);
+    r2_visit_start(getenv("R2_TEST_SEGMENTER"), WIDTH, HEIGHT);
+    struct r2_image original =
+        r2_visit_decode(r2_buffer_view(&r2_visit.photo), R2_FORMAT_JPEG, WIDTH, HEIGHT);
+    struct r2_image drawn = r2_visit_picture("/segment", "image/jpeg", R2_FORMAT_JPEG);
     cr_expect(resembles(&drawn, &original));
     r2_image_finish(&drawn);
-    drawn = picture("/analyze", "image/png", R2_FORMAT_PNG);
+    drawn = r2_visit_picture("/analyze", "image/png", R2_FORMAT_PNG);
     cr_expect(resembles(&drawn, &original));
     r2_image_finish(&drawn);
-    drawn = picture("/segment", "image/png", R2_FORMAT_PNG);
+    drawn = r2_visit_picture("/segment", "image/png", R2_FORMAT_PNG);
     cr_expect_not(resembles(&drawn, &original));
     r2_image_finish(&drawn);
     r2_image_finish(&original);
-    stop();
+    r2_visit_stop();
 }
 
 Test(segment, an_unknown_form_is_named)
 {
-    start();
-    struct r2_response response = ask("/segment?format=svg", "");
+    r2_visit_start(getenv("R2_TEST_SEGMENTER"), WIDTH, HEIGHT);
+    struct r2_response response = r2_visit_ask("/segment?format=svg", "");
     cr_expect_eq(response.status, 422);
     cr_expect(strstr(response.body, "format") && strstr(response.body, "polygons"), "%s",
               response.body);
     r2_response_finish(&response);
-    stop();
+    r2_visit_stop();
 }
