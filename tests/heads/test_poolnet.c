@@ -11,10 +11,9 @@
 #include "tests/base/expect.h"
 #include "tests/support/network_golden.h"
 
-static struct r2_model *load(const struct network_golden *golden, const char *backbone,
-                             const char *head, struct r2_error *err)
+static struct network_golden open_golden(void)
 {
-    return network_golden_load(golden, "saliency", "poolnet", backbone, head, err);
+    return network_golden_open("saliency/poolnet.safetensors", "saliency", "poolnet");
 }
 
 static void expect_map(const struct network_golden *golden, const struct r2_output_view *logits)
@@ -36,51 +35,26 @@ static void expect_map(const struct network_golden *golden, const struct r2_outp
     r2_result_finish(&result);
 }
 
-/* The error of the logits with these keys over the golden's; as the golden has them, the map's, too. */
-static double error_with(const struct network_golden *golden, const char *backbone)
-{
-    struct r2_error err = {0};
-    struct r2_session *session = NULL;
-    struct r2_output_view logits = {0};
-    struct r2_model *model = load(golden, backbone, NULL, &err);
-    cr_assert_not_null(model, "%s", err.message);
-    ASSERT_OK(r2_session_create(&session, &err), err);
-    network_golden_run(golden, model, session);
-    ASSERT_OK(r2_session_output(session, "saliency.logits", &logits, &err), err);
-    const double error = golden_file_map_error(&golden->file, "logits", &logits);
-    if (!backbone) expect_map(golden, &logits);
-    r2_session_destroy(session);
-    r2_model_unref(model);
-    return error;
-}
-
 Test(poolnet, is_the_published_one)
 {
-    struct network_golden golden = network_golden_open("saliency/poolnet.safetensors");
-    const double error = error_with(&golden, NULL);
+    struct network_golden golden = open_golden();
+    const double error = network_golden_error(&golden, NULL, NULL, expect_map);
     cr_expect_lt(error, 1e-4, "error %g", error);
     network_golden_close(&golden);
 }
 
-static void expect_refused(const struct network_golden *golden, const char *backbone,
-                           const char *head, const char *part)
-{
-    struct r2_error err = {0};
-    cr_expect_null(load(golden, backbone, head, &err));
-    cr_expect(strstr(err.message, part), "%s", err.message);
-}
-
 Test(poolnet, refuses_what_does_not_fit)
 {
-    struct network_golden golden = network_golden_open("saliency/poolnet.safetensors");
-    expect_refused(&golden, "{\"output_stride\": 32}", NULL, "has 32, full and true");
-    expect_refused(&golden, "{\"first_dilation\": \"half\"}", NULL, "has 16, half and true");
-    expect_refused(&golden, "{\"ceil_pool\": false}", NULL, "has 16, full and false");
-    expect_refused(&golden, NULL, "{\"input\": {}}", "a bound for the longer side");
-    expect_refused(&golden, NULL,
-                   "{\"input\": {\"resize\": {\"mode\": \"shorter\", \"size\": 256}}}",
-                   "a bound for the longer side");
-    expect_refused(&golden, NULL, "{\"threshold\": 1.5}", "threshold");
+    struct network_golden golden = open_golden();
+    network_golden_refused(&golden, "{\"output_stride\": 32}", NULL, "has 32, full and true");
+    network_golden_refused(&golden, "{\"first_dilation\": \"half\"}", NULL,
+                           "has 16, half and true");
+    network_golden_refused(&golden, "{\"ceil_pool\": false}", NULL, "has 16, full and false");
+    network_golden_refused(&golden, NULL, "{\"input\": {}}", "a bound for the longer side");
+    network_golden_refused(&golden, NULL,
+                           "{\"input\": {\"resize\": {\"mode\": \"shorter\", \"size\": 256}}}",
+                           "a bound for the longer side");
+    network_golden_refused(&golden, NULL, "{\"threshold\": 1.5}", "threshold");
     network_golden_close(&golden);
 }
 
@@ -108,9 +82,9 @@ static enum r2_status ask(struct r2_model *model, uint32_t width, uint32_t heigh
 /* Larger than its limits, smaller, and so thin that no size within them will do. */
 Test(poolnet, takes_pictures_of_any_size_but_the_thinnest)
 {
-    struct network_golden golden = network_golden_open("saliency/poolnet.safetensors");
+    struct network_golden golden = open_golden();
     struct r2_error err = {0};
-    struct r2_model *model = load(&golden, NULL, "{\"threshold\": 0.25}", &err);
+    struct r2_model *model = network_golden_load(&golden, NULL, "{\"threshold\": 0.25}", &err);
     static const uint32_t sizes[][2] = {{900, 700}, {40, 30}, {150, 140}};
     cr_assert_not_null(model, "%s", err.message);
     for (size_t i = 0; i < R2_COUNT(sizes); i++) {
@@ -132,10 +106,10 @@ Test(poolnet, takes_pictures_of_any_size_but_the_thinnest)
 /* The report is made for the largest input, and says what it takes. */
 Test(poolnet, the_report_counts_the_largest_input)
 {
-    struct network_golden golden = network_golden_open("saliency/poolnet.safetensors");
+    struct network_golden golden = open_golden();
     struct r2_error err = {0};
     json_t *report = NULL;
-    struct r2_model *model = load(&golden, NULL, NULL, &err);
+    struct r2_model *model = network_golden_load(&golden, NULL, NULL, &err);
     cr_assert_not_null(model, "%s", err.message);
     ASSERT_OK(r2_model_report(model, 1, &report, &err), err);
     const json_t *pass = json_array_get(json_object_get(report, "passes"), 0);

@@ -4,27 +4,14 @@
 #include <string.h>
 
 #include "base/text.h"
-#include "tests/http/client.h"
-#include "tests/http/daemon.h"
 #include "tests/http/frigate.h"
+#include "tests/http/visit.h"
 
 enum { SIDE = 320, PATIENCE_MS = 20000 };
 
-static struct r2_daemon daemon_of_test;
-static struct r2_buffer frame;
-
 static void start(const char *model_variable)
 {
-    const char *model = getenv(model_variable);
-    cr_assert_not_null(model);
-    daemon_of_test = r2_daemon_start((const char *[]){"--model", model, NULL});
-    frame = r2_sample_jpeg(SIDE, SIDE);
-}
-
-static void stop(void)
-{
-    r2_buffer_finish(&frame);
-    cr_expect_eq(r2_daemon_stop(&daemon_of_test), 0);
+    r2_visit_start(getenv(model_variable), SIDE, SIDE);
 }
 
 /* A form with the frame and perhaps a field. */
@@ -35,11 +22,11 @@ static struct r2_response post(const char *target, const char *name, const char 
         r2_text_add(&body, "--b\r\nContent-Disposition: form-data; name=\"%s\"\r\n\r\n%s\r\n", name,
                     value);
     r2_text_add(&body, "--b\r\nContent-Disposition: form-data; name=\"image\"\r\n\r\n");
-    r2_text_add_bytes(&body, (const char *)frame.data, frame.size);
+    r2_text_add_bytes(&body, (const char *)r2_visit.photo.data, r2_visit.photo.size);
     r2_text_add(&body, "\r\n--b--\r\n");
     cr_assert(!body.failed);
     struct r2_response response =
-        r2_client_ask(daemon_of_test.port, "POST", target,
+        r2_client_ask(r2_visit.daemon.port, "POST", target,
                       "Content-Type: multipart/form-data; boundary=b\r\n", body.data, body.size);
     r2_text_finish(&body);
     return response;
@@ -78,11 +65,9 @@ Test(deepstack, frigate_gets_the_boxes_of_detect)
     size_t count = 0, i;
     json_t *each;
     start("R2_TEST_DETECTOR");
-    struct frigate frigate = {daemon_of_test.port, labels, PATIENCE_MS};
-    cr_assert(frigate_detect(&frigate, r2_buffer_view(&frame), SIDE, SIDE, boxes, &count));
-    struct r2_response response = r2_client_ask(
-        daemon_of_test.port, "POST", "/detect?min_score=0.4&max=20", "", frame.data, frame.size);
-    json_t *answer = r2_response_json(&response);
+    struct frigate frigate = {r2_visit.daemon.port, labels, PATIENCE_MS};
+    cr_assert(frigate_detect(&frigate, r2_buffer_view(&r2_visit.photo), SIDE, SIDE, boxes, &count));
+    json_t *answer = r2_visit_answer("/detect?min_score=0.4&max=20");
     json_t *detections = json_object_get(answer, "detections");
     cr_assert_gt(json_array_size(detections), 0);
     cr_assert_eq(count, json_array_size(detections));
@@ -95,8 +80,7 @@ Test(deepstack, frigate_gets_the_boxes_of_detect)
             cr_expect_float_eq(got[c] * SIDE, json_number_value(json_array_get(box, c)), 0.51);
     }
     json_decref(answer);
-    r2_response_finish(&response);
-    stop();
+    r2_visit_stop();
 }
 
 Test(deepstack, min_confidence_says_how_sure)
@@ -111,14 +95,14 @@ Test(deepstack, min_confidence_says_how_sure)
     json_decref(sure);
     json_decref(usual);
     expect_refusal(post("/v1/vision/detection", "min_confidence", "2"), 422, "2");
-    stop();
+    r2_visit_stop();
 }
 
 Test(deepstack, models_are_listed_and_asked_by_name)
 {
     start("R2_TEST_DETECTOR");
     struct r2_response response =
-        r2_client_ask(daemon_of_test.port, "POST", "/v1/vision/custom/list", "", NULL, 0);
+        r2_client_ask(r2_visit.daemon.port, "POST", "/v1/vision/custom/list", "", NULL, 0);
     cr_assert_eq(response.status, 200, "%s", response.body);
     json_t *answer = r2_response_json(&response);
     cr_expect(json_is_true(json_object_get(answer, "success")));
@@ -135,19 +119,19 @@ Test(deepstack, models_are_listed_and_asked_by_name)
     json_decref(answer);
     r2_response_finish(&response);
     expect_refusal(post("/v1/vision/custom/packages", NULL, NULL), 404, "packages");
-    stop();
+    r2_visit_stop();
 }
 
 Test(deepstack, refusals_have_its_form)
 {
     start("R2_TEST_MODEL");
     expect_refusal(post("/v1/vision/detection", NULL, NULL), 404, "detect");
-    stop();
+    r2_visit_stop();
     start("R2_TEST_DETECTOR");
     expect_refusal(
-        r2_client_ask(daemon_of_test.port, "POST", "/v1/vision/detection", "", "no picture", 10),
+        r2_client_ask(r2_visit.daemon.port, "POST", "/v1/vision/detection", "", "no picture", 10),
         415, "not a picture");
-    expect_refusal(r2_client_ask(daemon_of_test.port, "GET", "/v1/vision/detection", "", NULL, 0),
+    expect_refusal(r2_client_ask(r2_visit.daemon.port, "GET", "/v1/vision/detection", "", NULL, 0),
                    405, "POST");
-    stop();
+    r2_visit_stop();
 }

@@ -14,8 +14,8 @@ enum { WIDTH = 200, HEIGHT = 150, PIXELS = WIDTH * HEIGHT };
 static struct network_golden golden;
 static void start(void)
 {
-    golden = network_golden_open("saliency/poolnet.safetensors");
-    network_golden_describe(&golden, "saliency", "poolnet", NULL, NULL);
+    golden = network_golden_open("saliency/poolnet.safetensors", "saliency", "poolnet");
+    network_golden_describe(&golden, NULL, NULL);
     r2_visit_start(golden.dir, WIDTH, HEIGHT);
 }
 

@@ -3,6 +3,7 @@
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/memory.h"
 #include "tests/base/expect.h"
@@ -16,11 +17,11 @@ static json_t *parsed(const struct golden_file *file, const char *key)
     return value;
 }
 
-struct network_golden network_golden_open(const char *name)
+struct network_golden network_golden_open(const char *name, const char *task, const char *type)
 {
     char path[R2_MODEL_DIR_SIZE + 32];
     struct r2_error err = {0};
-    struct network_golden golden = {.file = golden_file_open(name)};
+    struct network_golden golden = {.file = golden_file_open(name), .task = task, .type = type};
     json_t *size = parsed(&golden.file, "size"), *tensors = parsed(&golden.file, "tensors"),
            *scales = parsed(&golden.file, "scales");
     golden.size.height = (uint32_t)json_integer_value(json_array_get(size, 0));
@@ -50,34 +51,41 @@ static json_t *merged(const struct golden_file *file, const char *key, const cha
     return object;
 }
 
-void network_golden_describe(const struct network_golden *golden, const char *task,
-                             const char *type, const char *backbone, const char *head)
+void network_golden_describe(const struct network_golden *golden, const char *backbone,
+                             const char *head)
 {
     struct r2_error err = {0};
     json_t *trunk = merged(&golden->file, "backbone", backbone);
     json_t *keys = merged(&golden->file, "head", head);
     json_object_set_new(trunk, "weights", json_string("weights.safetensors"));
-    json_object_set_new(keys, "type", json_string(type));
+    json_object_set_new(keys, "type", json_string(golden->type));
     json_t *file = json_pack("{s:s, s:s, s:o, s:{s:o}}", "name", "golden", "version", "1",
-                             "backbone", trunk, "heads", task, keys);
+                             "backbone", trunk, "heads", golden->task, keys);
     char *text = json_dumps(file, 0);
     ASSERT_OK(model_dir_write(golden->dir, "model.json", text, &err), err);
     free(text);
     json_decref(file);
 }
 
-struct r2_model *network_golden_load(const struct network_golden *golden, const char *task,
-                                     const char *type, const char *backbone, const char *head,
-                                     struct r2_error *err)
+struct r2_model *network_golden_load(const struct network_golden *golden, const char *backbone,
+                                     const char *head, struct r2_error *err)
 {
     static const struct r2_model_options options = {.plan_cache = 64 << 20};
     struct r2_model *model = NULL;
-    network_golden_describe(golden, task, type, backbone, head);
+    network_golden_describe(golden, backbone, head);
     return r2_model_load(golden->dir, &options, &model, err) == R2_OK ? model : NULL;
 }
 
-void network_golden_run(const struct network_golden *golden, struct r2_model *model,
-                        struct r2_session *session)
+void network_golden_refused(const struct network_golden *golden, const char *backbone,
+                            const char *head, const char *part)
+{
+    struct r2_error err = {0};
+    cr_expect_null(network_golden_load(golden, backbone, head, &err));
+    cr_expect(strstr(err.message, part), "%s", err.message);
+}
+
+static void run(const struct network_golden *golden, struct r2_model *model,
+                struct r2_session *session)
 {
     struct r2_error err = {0};
     struct r2_plan *plan = NULL;
@@ -96,4 +104,26 @@ void network_golden_run(const struct network_golden *golden, struct r2_model *mo
         for (size_t c = 0; c < 3; c++)
             r2_session_input(session)[3 * i + c] = 2 * planes[c * pixels + i];
     ASSERT_OK(r2_session_run(session, &times, &err), err);
+}
+
+double network_golden_error(const struct network_golden *golden, const char *backbone,
+                            const char *head,
+                            void (*check)(const struct network_golden *golden,
+                                          const struct r2_output_view *logits))
+{
+    char name[64];
+    struct r2_error err = {0};
+    struct r2_session *session = NULL;
+    struct r2_output_view logits = {0};
+    struct r2_model *model = network_golden_load(golden, backbone, head, &err);
+    cr_assert_not_null(model, "%s", err.message);
+    ASSERT_OK(r2_session_create(&session, &err), err);
+    run(golden, model, session);
+    snprintf(name, sizeof name, "%s.logits", golden->task);
+    ASSERT_OK(r2_session_output(session, name, &logits, &err), err);
+    if (check) check(golden, &logits);
+    const double error = golden_file_map_error(&golden->file, "logits", &logits);
+    r2_session_destroy(session);
+    r2_model_unref(model);
+    return error;
 }
