@@ -124,19 +124,20 @@ def learn(rank: int, args: argparse.Namespace) -> None:
     net.begin(load_file(args.trunk), school.pictures(first))
     net.to(memory_format=torch.channels_last).freeze(True)
     pool: list[tuple[dict[str, Tensor], list[S.Scene]]] = []
-    calls = 0
+    calls, bf16 = 0, torch.autocast("cpu", torch.bfloat16, enabled=args.bf16)
 
-    def step(rng: np.random.Generator) -> tuple[dict[str, Tensor], Tensor]:
+    def step(rng: np.random.Generator, done: float) -> tuple[dict[str, Tensor], Tensor]:
         nonlocal calls
         fresh = calls % ECHOES == 0
         calls += 1
         if fresh:
             scenes = [S.scene_of(rng, data.photos, [], data.coco, args.size, data.joints.flip) for _ in range(PICTURES)]
-            with torch.no_grad():
+            with torch.no_grad(), bf16:
                 taps = net.trunk(school.pictures(scenes, torch.Generator().manual_seed(int(rng.integers(2**62)))))
             pool[:] = [*pool[1 - POOL:], (taps, scenes)]
         taps, scenes = pool[-1 if fresh else rng.integers(len(pool))]
-        return school.losses(net, taps, scenes), taps["c4"]
+        with bf16:
+            return school.losses(net, taps, scenes), taps["c4"]
 
     weights = {name: w for head in data.heads for name, w in HEADS[head].items()}
     loop.run(rank, args, net, loop.groups(net, ("trunk.",), 1.0, args.decay), weights, step)

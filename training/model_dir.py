@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 import data as D
@@ -71,6 +71,19 @@ def classify(folder: Path, weights: str, names: list[str], picture: dict | None)
     """``picture`` None: the daemon's default, which is that of the published classifiers."""
     return {"type": "classifier", "weights": weights, "labels": _labels(folder / "labels.txt", names),
             **({"input": picture} if picture else {}), "top_k": 5}
+
+
+def read(folder: Path, net: school.Net) -> None:
+    """The weights of such a directory into a network of the same options."""
+    def tensors(name: str, prefix: str = "", norms: list[tuple[str, str]] = ()) -> dict[str, Tensor]:
+        state = {n.removeprefix(prefix): t.float() for n, t in load_file(folder / f"{name}.safetensors").items()}
+        return school.folded(state, norms)
+
+    trunk = tensors("trunk", norms=net.trunk_norms)
+    net.resume({f"trunk.{n}" if not n.startswith("fc.") else n: t for n, t in trunk.items()}
+               | {f"detector.{n}": t for n, t in tensors("detect").items()}
+               | {f"segmenter.{n}": t for n, t in tensors("segment", "decode_head.", net.segmenter_norms).items()}
+               | {f"keypoints.{n}": t for n, t in tensors("keypoints", "keypoints.").items()})
 
 
 def describe(folder: Path, name: str, version: str, backbone: dict, heads: dict[str, dict]) -> None:

@@ -255,16 +255,18 @@ def paste(rng: np.random.Generator, scene: Scene, person: Scene) -> None:
 
 
 def scene_of(rng: np.random.Generator, photos: list[Photo], cutouts: list[Photo], coco: COCO, size: int,
-             flip: list[int] = FLIP) -> Scene:
-    """A random scene of photos with objects; ``cutouts`` are put into some."""
+             flip: list[int] = FLIP, mixed: float = 1.0) -> Scene:
+    """A random scene of photos with objects; ``cutouts`` are put into some. ``mixed``: how many of the usual share of scenes
+    are made of several photos."""
     kind = rng.random()
-    chosen = [load(photos[i], coco, len(flip)) for i in rng.choice(len(photos), 4 if kind < FOUR else 1)]
-    if kind < FOUR:
+    many = kind < FOUR * mixed
+    chosen = [load(photos[i], coco, len(flip)) for i in rng.choice(len(photos), 4 if many else 1)]
+    if many:
         scene = four(rng, chosen, size, flip)
     else:
         zoom = 1 if kind < FOUR + WHOLE else math.exp(rng.uniform(*np.log(ZOOM)))
         scene = square(zoomed(rng, chosen[0], (size, size), zoom * size, flip), size)
-    if cutouts and scene.known and rng.random() < PASTED:
+    if cutouts and scene.known and rng.random() < PASTED * mixed:
         for _ in range(rng.integers(1, 3)):
             paste(rng, scene, load(cutouts[rng.integers(len(cutouts))], coco))
     return scene

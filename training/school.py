@@ -78,6 +78,16 @@ def unfolded(state: dict[str, Tensor], norms: list[tuple[str, str]]) -> dict[str
     return state
 
 
+def folded(state: dict[str, Tensor], norms: list[tuple[str, str]]) -> dict[str, Tensor]:
+    """What ``unfolded`` made of such a state."""
+    state = dict(state)
+    for conv, norm in norms:
+        state[f"{conv}.bias"] = state.pop(f"{norm}.bias")
+        for rest in ("weight", "running_mean", "running_var"):
+            del state[f"{norm}.{rest}"]
+    return state
+
+
 class Net(nn.Module):
     """``trunk``: options of ``res2net.Res2Net``; ``classes`` 0: no classifier. A head whose options are None is not there."""
 

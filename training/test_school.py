@@ -99,11 +99,11 @@ def cut() -> None:
 
 
 def written() -> None:
-    """What is written, read by the networks that have the published names, computes what the school's network does."""
+    """What is written, read by the networks that have the published names or back again, computes what the school's network does."""
     trunk = dict(SMALL, stem="7x7", downsample="conv")
     segment = deeplab.Options(classes=3, rates=(1, 2), channels=8, fuse_kernel=1, low_tap=3, low_channels=4)
-    net = school.Net(trunk, 5, R.Options(classes=2, fpn_channels=8, rpn_channels=8, fc_channels=8), segment,
-                     {"channels": 8, "bins": 8, "convs": 2, "joints": 3})
+    net, again = (school.Net(trunk, 5, R.Options(classes=2, fpn_channels=8, rpn_channels=8, fc_channels=8), segment,
+                             {"channels": 8, "bins": 8, "convs": 2, "joints": 3}) for _ in range(2))
     whole = res2net.Res2Net(**trunk, num_classes=5).eval()
     testweights.fill(whole)
     picture = testweights.picture(64, 64)
@@ -113,6 +113,8 @@ def written() -> None:
         model_dir.trunk(Path(folder), net, {})
         model_dir.segment(Path(folder), net, {}, ["a", "b"], {})
         model_dir.keypoints(Path(folder), net, {}, {"joints": ["x", "y", "z"]}, {})
+        model_dir.detect(Path(folder), net, {}, ["a", "b"], {})
+        model_dir.read(Path(folder), again)
         files = {n: {k: t.float() for k, t in load_file(Path(folder) / f"{n}.safetensors").items()}
                  for n in ("trunk", "segment", "keypoints")}
     whole.load_state_dict(files["trunk"], strict=False)
@@ -125,6 +127,8 @@ def written() -> None:
     joints.load_state_dict({n.removeprefix("keypoints."): t for n, t in files["keypoints"].items()})
     maps, region = list(taps.values()), [torch.tensor([[4.0, 4, 60, 50]])]
     assert difference(joints(joints.features(maps), region), net.keypoints(net.keypoints.features(maps), region)) < 5e-3
+    rounded = {n: t.half().float() for n, t in net.state_dict().items()}
+    assert all(torch.equal(t, rounded[n]) for n, t in again.state_dict().items()) and len(rounded) == len(again.state_dict())
 
 
 def refused() -> None:

@@ -5,11 +5,12 @@ from those whose labels it has (scenes.py), and what they cost comes together in
 chosen by a fixed seed, only validate. Photos of things show nobody and have no person's pixel, but for faces and ``other``;
 scenes with persons are ``other`` to the classifier, as are ImageNet's photos of what it does not know.
 
-AdamW, averaged weights; learning rate and end follow the clock; one-threaded processes average their gradients. f32: on
-processors without AMX bf16 convolutions were measured to be slower (1.85 s for 1.4 s of 8 pictures).
+AdamW, averaged weights; learning rate and end follow the clock (loop.py). Trunk, forward and back, of six pictures on one core:
+EPYC 9004 0.89 s in f32, 0.47 s with --bf16; a Xeon without AMX was 1.3 times slower with it.
 
-    python training/train_joint.py --work WORK --trunk DISTILLED --minutes 90  # goes on from its checkpoint
-    python training/export_joint.py --work WORK                                # checkpoint -> models/demo
+    python training/train_joint.py --work WORK --trunk DISTILLED --minutes 90   # goes on from its checkpoint
+    python training/export_joint.py --work WORK                                 # checkpoint -> models/demo
+    python training/train_joint.py --work WORK2 --trunk models/demo --minutes 120   # more of it
 """
 from __future__ import annotations
 
@@ -30,6 +31,7 @@ import data as D
 import deeplab
 import faster_rcnn as R
 import loop
+import model_dir
 import res2net
 import scenes as S
 import school
@@ -45,7 +47,8 @@ PEOPLED = {"other", "faces", "saxophone", "accordion", "buddha", "inline_skate",
 WEIGHTS = {"object": 1.0, "anchor": 2.0, "class": 2.0, "box": 3.0, "joints": 1.0, "entropy": 2.0, "dice": 1.0, "classes": 0.5}
 UNKNOWN = 0.12  # share of them that the classifier does not know
 OTHER = 0.3  # weight of a scene with persons, which is ``other``
-TRUNK_RATE = 0.3  # the trunk's learning rate, in that of the heads
+CALM, CALM_MIXED = 0.7, 0.3  # from this share of the schedule on fewer scenes are made of several photos, by this factor
+TRUNK_RATE = 0.4  # the trunk's learning rate, in that of the heads
 
 
 class Photos:
@@ -82,12 +85,12 @@ def unknown(data: Path, labels: list[str]) -> list[S.Photo]:
     return photos
 
 
-def batch(rng: np.random.Generator, photos: Photos) -> tuple[list[S.Scene], Tensor]:
+def batch(rng: np.random.Generator, photos: Photos, mixed: float = 1.0) -> tuple[list[S.Scene], Tensor]:
     """Random scenes, and how much each counts for the classifier."""
     other = photos.labels.index("other")
     scenes, weight = [], []
     for _ in range(PERSONS):
-        scenes.append(S.scene_of(rng, photos.persons, photos.cutouts, photos.coco, SIZE))
+        scenes.append(S.scene_of(rng, photos.persons, photos.cutouts, photos.coco, SIZE, mixed=mixed))
         scenes[-1].label = other
         weight.append(OTHER)
     for source in rng.choice(list(MASK_SHARES), MASKS, p=list(MASK_SHARES.values())):
@@ -114,14 +117,21 @@ def learn(rank: int, args: argparse.Namespace) -> None:
     photos = Photos(args.data)
     net = network(photos.labels)
     first = [S.letterboxed(S.load(p, photos.coco), SIZE) for p in [*photos.persons[:24], *photos.masks["clothing"][:8]]]
-    net.begin(load_file(args.trunk), school.pictures(first))
+    if args.trunk.is_dir():
+        model_dir.read(args.trunk, net)
+        net.requires_grad_(True)
+    else:
+        net.begin(load_file(args.trunk), school.pictures(first))
     net.to(memory_format=torch.channels_last).freeze(False)
 
-    def step(rng: np.random.Generator) -> tuple[dict[str, Tensor], Tensor]:
-        scenes, weight = batch(rng, photos)
-        taps = net.trunk(school.pictures(scenes, torch.Generator().manual_seed(int(rng.integers(2**62)))))
+    def step(rng: np.random.Generator, done: float) -> tuple[dict[str, Tensor], Tensor]:
+        scenes, weight = batch(rng, photos, 1.0 if done < CALM else CALM_MIXED)
+        pixels = school.pictures(scenes, torch.Generator().manual_seed(int(rng.integers(2**62))))
         labels = torch.tensor([s.label for s in scenes])
-        return school.losses(net, taps, scenes) | {"classes": school.classes(net.classify(taps), labels, weight)}, taps["c4"]
+        with torch.autocast("cpu", torch.bfloat16, enabled=args.bf16):
+            taps = net.trunk(pixels)
+            parts = school.losses(net, taps, scenes) | {"classes": school.classes(net.classify(taps), labels, weight)}
+        return parts, taps["c4"]
 
     loop.run(rank, args, net, loop.groups(net, ("trunk.", "fc."), TRUNK_RATE, args.decay), WEIGHTS, step)
 
@@ -130,7 +140,8 @@ def main() -> None:
     home = Path(__file__).resolve().parent.parent
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     p.add_argument("--data", type=Path, default=home.parent / "shared" / "data", help="folder of the photos")
-    p.add_argument("--trunk", type=Path, required=True, help="the distilled trunk, as export_demo.py writes it")
+    p.add_argument("--trunk", type=Path, required=True,
+                   help="the distilled trunk, as train_trunk.py writes it, or a folder that export_joint.py wrote, to go on from its heads, too")
     loop.options(p, 90)
     loop.spawn(learn, p.parse_args())
 
