@@ -38,11 +38,6 @@ struct r2_box r2_box_clip(struct r2_box box, float width, float height)
                            clamp(box.x2, 0, width), clamp(box.y2, 0, height)};
 }
 
-struct r2_box r2_box_unscale(struct r2_box box, float scale_x, float scale_y)
-{
-    return (struct r2_box){box.x1 / scale_x, box.y1 / scale_y, box.x2 / scale_x, box.y2 / scale_y};
-}
-
 struct r2_box r2_box_to_network(const struct r2_geometry *geometry, struct r2_box box)
 {
     double x1, y1, x2, y2;

@@ -27,9 +27,6 @@ float r2_box_iou(struct r2_box a, struct r2_box b);
 /* Into x 0..width, y 0..height, both ends included (a box outside becomes empty). */
 struct r2_box r2_box_clip(struct r2_box box, float width, float height);
 
-/* From a resized picture back to the one it was made of: x / scale_x, y / scale_y. */
-struct r2_box r2_box_unscale(struct r2_box box, float scale_x, float scale_y);
-
 /* From pixels of the picture to those of the network's input, and back. */
 struct r2_box r2_box_to_network(const struct r2_geometry *geometry, struct r2_box box);
 struct r2_box r2_box_to_picture(const struct r2_geometry *geometry, struct r2_box box);

@@ -63,12 +63,6 @@ Test(box, clip)
     cr_expect(isnan(r2_box_clip((struct r2_box){0, 0, NAN, 5}, 640, 480).x2));
 }
 
-Test(box, unscale)
-{
-    expect_box(r2_box_unscale((struct r2_box){10, 30, 1067, 800}, 1067.0f / 640, 800.0f / 480),
-               (struct r2_box){5.99813f, 18, 640, 480}, 1e-4f);
-}
-
 /* Figures by hand: 16 wide and 8 high around (18, 24). */
 Test(box, decode)
 {
