@@ -34,7 +34,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 from pycocotools import mask as runs
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
@@ -42,10 +42,10 @@ from pycocotools.cocoeval import COCOeval
 
 def encoded(photo: Path) -> bytes:
     """The file; a format that the daemon does not read becomes a PNG of the same pixels."""
-    if photo.suffix.lower() in (".jpg", ".jpeg", ".png"):
+    if photo.suffix.lower() in (".jpg", ".jpeg", ".png", ".webp"):
         return photo.read_bytes()
     out = io.BytesIO()
-    Image.open(photo).convert("RGB").save(out, "PNG", compress_level=1)
+    ImageOps.exif_transpose(Image.open(photo)).convert("RGB").save(out, "PNG", compress_level=1)
     return out.getvalue()
 
 

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from pycocotools.coco import COCO
 from torch import Tensor
 from torch.nn import functional as F
@@ -90,7 +89,7 @@ def precision(net: school.Net, photos: J.Photos) -> dict[str, float]:
     """AP and AP50 of persons, PCK with true boxes."""
     found, right, count = [], 0, 0
     for photo in photos.held["people"]:
-        scene, whole = seen(photo, photos.coco), Image.open(photo.path)
+        scene, whole = seen(photo, photos.coco), S.opened(photo.path)
         taps = list(net.trunk(school.pictures([scene])).values())
         levels, frame = net.detector.neck(taps), R.Frame(*scene.valid, whole.height, whole.width)
         d = net.detector.detect(levels, net.detector.proposals(levels, frame).boxes, frame)

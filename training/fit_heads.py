@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import ExifTags, Image
 from pycocotools.coco import COCO
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -99,10 +99,16 @@ def check(coco: COCO, annotations: Path, images: Path) -> None:
     refuse(f"photos that {images} lacks",
            [i["file_name"] for i in coco.imgs.values() if not (images / i["file_name"]).is_file()])
     for i in coco.imgs.values():
-        with Image.open(images / i["file_name"]) as photo:
-            if photo.size != (i["width"], i["height"]):
-                raise SystemExit(f"{annotations}: {i['file_name']} is {photo.width} x {photo.height}, "
-                                 f"not {i['width']} x {i['height']}")
+        width, height = size(images / i["file_name"])
+        if (width, height) != (i["width"], i["height"]):
+            raise SystemExit(f"{annotations}: {i['file_name']}, turned as its EXIF orientation says, is {width} x {height}, "
+                             f"not {i['width']} x {i['height']}")
+
+
+def size(photo: Path) -> tuple[int, int]:
+    """Width and height as the daemon sees it; reads the head of the file only."""
+    with Image.open(photo) as image:
+        return image.size[::-1] if image.getexif().get(ExifTags.Base.Orientation, 1) > 4 else image.size
 
 
 def network(args: argparse.Namespace, data: Data) -> school.Net:

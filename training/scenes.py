@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 from pycocotools.coco import COCO
 
 IGNORED, CROWD = 255, -1  # of masks; of kinds
@@ -121,9 +121,15 @@ def held(photos: list[Photo], seed: list[int] | int, share: float = 0.15) -> tup
     return [p for i, p in enumerate(photos) if i not in out], [p for i, p in enumerate(photos) if i in out]
 
 
+def opened(path: Path) -> Image.Image:
+    """A picture as the daemon sees it: turned as its EXIF orientation says."""
+    with Image.open(path) as image:
+        return ImageOps.exif_transpose(image).convert("RGB")
+
+
 def load(photo: Photo, coco: COCO, joints: int = 17) -> Scene:
     """The whole photo with its labels."""
-    pixels = np.asarray(Image.open(photo.path).convert("RGB"))
+    pixels = np.asarray(opened(photo.path))
     if isinstance(photo.mask, Path):
         mask = (np.asarray(Image.open(photo.mask)) > 0).astype(np.uint8)
     elif photo.mask is not None:

@@ -1,4 +1,5 @@
-"""Check school.py and scenes.py: folded batch norms, objects and crowds, mirrored joints, parts of photos, weights as written.
+"""Check school.py and scenes.py: folded batch norms, objects and crowds, mirrored joints, parts and orientation of
+photos, weights as written.
 
 Run it by hand (`python training/test_school.py`); it needs no data. An assertion fails on a miss.
 """
@@ -9,11 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import ExifTags, Image
 from safetensors.torch import load_file
 from torch import nn
 
 import deeplab
 import faster_rcnn as R
+import fit_heads
 import model_dir
 import res2net
 import roi_keypoints as K
@@ -131,6 +134,19 @@ def written() -> None:
     assert all(torch.equal(t, rounded[n]) for n, t in again.state_dict().items()) and len(rounded) == len(again.state_dict())
 
 
+def turned() -> None:
+    """A photo with an EXIF orientation has the size and the pixels that the daemon sees."""
+    with tempfile.TemporaryDirectory() as folder:
+        for orientation, size in ((1, (8, 5)), (3, (8, 5)), (6, (5, 8))):
+            file, exif = Path(folder) / f"{orientation}.png", Image.Exif()
+            exif[ExifTags.Base.Orientation] = orientation
+            image = Image.new("RGB", (8, 5))
+            image.putpixel((0, 0), (255, 0, 0))
+            image.save(file, exif=exif)
+            corner = {1: (0, 0), 3: (7, 4), 6: (4, 0)}[orientation]
+            assert fit_heads.size(file) == S.opened(file).size == size and S.opened(file).getpixel(corner) == (255, 0, 0)
+
+
 def refused() -> None:
     """A trunk that does not fit names its tensors; heads without options are not there."""
     net = school.Net(dict(SMALL, stem="7x7", downsample="conv"), 0, None, None, None)
@@ -151,7 +167,7 @@ def main() -> None:
     with torch.no_grad():
         for stem, downsample in (("7x7", "conv"), ("7x7", "avg"), ("deep", "avg")):
             folded(stem, downsample)
-        for check in (assigned, mirrored, cut, written, refused):
+        for check in (assigned, mirrored, cut, written, turned, refused):
             check()
             print(f"ok   {check.__name__}: {check.__doc__}", flush=True)
 
