@@ -20,7 +20,8 @@
     .pool = PAIR(at ".convs.#", "1", "2"), .fuse = PAIR(at ".project", "0", "1")
 /* In all of them the first branch is a 1x1, and the mean comes last. */
 #define ASPP_PRESETS                                                                               \
-    {"rates", "1,12,24,36"}, {"image_pool", "last"}, {"channels", "256"}, {"fuse_kernel", "1"}
+    {"rates", "1,12,24,36"}, {"image_pool", "last"}, {"channels", "256"}, {"fuse_kernel", "1"},    \
+    {"threshold", "0.5"}
 
 static const struct r2_deeplab_form forms[] = {
     {

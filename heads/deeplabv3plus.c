@@ -8,6 +8,7 @@
  * c5 -> convolutions at several rates, and its mean -> one map; resized to a finer tap, joined with
  * that, convolved -> logits -> the class of every pixel.
  */
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -28,9 +29,10 @@ struct deeplab {
     struct r2_ints rates;
     enum image_pool image_pool;
     int64_t channels, fuse_kernel, low_tap, low_channels, decoder_convs;
+    double threshold;
 
     struct r2_labels labels;
-    uint32_t classes;
+    uint32_t logits, classes; /* a single logit is of a class over a background: two */
     const struct r2_deeplab_form *form;
 };
 
@@ -69,6 +71,8 @@ static const struct r2_option options[] = {
      .fallback = "2", .help = "3x3 convolutions behind it"},
     {.name = "align_corners", R2_FIELD(BOOL, struct deeplab, align_corners), .fallback = "0",
      .help = "how maps are resized"},
+    {.name = "threshold", R2_FIELD(FLOAT, struct deeplab, threshold), .min = 0.01, .max = 0.99,
+     .fallback = "0.3", .help = "probability from which a pixel is the one class that there is"},
 };
 
 static const struct r2_option params[] = {
@@ -133,7 +137,8 @@ static enum r2_status deeplab_init(void *self, const struct r2_head_setup *setup
     R2_TRY(check_form(deeplab, setup->arch, err));
     snprintf(name, sizeof name, "%s.weight", deeplab->form->last);
     R2_TRY(r2_head_find_rows(setup, name, &weight, err));
-    deeplab->classes = (uint32_t)weight->dims[0];
+    deeplab->logits = (uint32_t)weight->dims[0];
+    deeplab->classes = deeplab->logits == 1 && deeplab->background ? 2 : deeplab->logits;
     R2_TRY(r2_segmentation_check(deeplab->background, deeplab->classes, err));
     return r2_head_read_labels(setup, deeplab->labels_path, deeplab->classes, &deeplab->labels,
                                err);
@@ -239,7 +244,7 @@ static void deeplab_build(const void *self, struct r2_graph *graph, const struct
     x = r2_graph_conv(
         graph, x,
         &(struct r2_conv){
-            .name = deeplab->form->last, .out = deeplab->classes, .kernel = 1, .stride = 1});
+            .name = deeplab->form->last, .out = deeplab->logits, .kernel = 1, .stride = 1});
     r2_head_add_output(graph, prefix, "logits", x);
 }
 
@@ -250,9 +255,9 @@ static enum r2_status deeplab_decode(const void *self, const struct r2_head_run 
 {
     const struct deeplab *deeplab = self;
     const struct deeplab_params *request = run->params;
-    const struct r2_label_rule rule = {deeplab->align_corners,
-                                       r2_segmentation_first(deeplab->background),
-                                       deeplab->form->corners_to_input};
+    const struct r2_label_rule rule = {
+        deeplab->align_corners, r2_segmentation_first(deeplab->background),
+        deeplab->form->corners_to_input, (float)log(deeplab->threshold / (1 - deeplab->threshold))};
     struct r2_output_view logits = {0};
     R2_TRY(r2_head_output(&run->outputs, "logits", &logits, err));
     return r2_segmentation_decode(

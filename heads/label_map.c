@@ -68,12 +68,30 @@ static enum r2_status tiles_init(struct tiles *tiles, const struct r2_axis *x, s
 
 struct source {
     struct r2_output_view logits;
+    float *pairs;     /* what the logits are of where a single class stands against the bar */
     uint8_t *leaders; /* [height, width]: the best class of each cell */
 };
 
 static void source_finish(struct source *source)
 {
     free(source->leaders);
+    free(source->pairs);
+}
+
+/* Two classes of one: resizing leaves a plane that is the bar everywhere as it is. */
+static enum r2_status add_bar(struct source *source, float bar, struct r2_error *err)
+{
+    struct r2_output_view *logits = &source->logits;
+    const size_t cells = (size_t)logits->height * logits->width;
+    R2_TRY(r2_alloc(cells, 2 * sizeof *source->pairs, "logits", &source->pairs, err));
+    for (size_t i = 0; i < cells; i++) {
+        source->pairs[2 * i] = bar;
+        source->pairs[2 * i + 1] = logits->data[i * logits->pitch];
+    }
+    logits->data = source->pairs;
+    logits->channels = 2;
+    logits->pitch = 2;
+    return R2_OK;
 }
 
 /* False when a logit is not finite. */
@@ -89,10 +107,12 @@ static bool find_leader(const float *logits, size_t classes, uint8_t *ret)
     return finite;
 }
 
-static enum r2_status source_init(struct source *source, struct r2_error *err)
+static enum r2_status source_init(struct source *source, const struct r2_label_rule *rule,
+                                  struct r2_error *err)
 {
     const struct r2_output_view *logits = &source->logits;
     const size_t cells = (size_t)logits->height * logits->width;
+    if (logits->channels == 1 && rule->first == 0) R2_TRY(add_bar(source, rule->bar, err));
     R2_TRY(r2_alloc(cells, 1, "leading classes", &source->leaders, err));
     for (size_t i = 0; i < cells; i++)
         if (!find_leader(logits->data + i * logits->pitch, logits->channels, &source->leaders[i]))
@@ -278,7 +298,7 @@ enum r2_status r2_label_map_make(const struct r2_output_view *logits,
     R2_TRY(check(logits, rule, err));
     R2_TRY(r2_axes_init(logits, geometry, rule->align_corners, at_picture, &x, &y, err));
     R2_TRY(tiles_init(&tiles, &x, err));
-    R2_TRY(source_init(&source, err));
+    R2_TRY(source_init(&source, rule, err));
     fill_map(&source, &x, &tiles, &y, rule->first, ret);
     return R2_OK;
 }

@@ -20,6 +20,7 @@ struct r2_label_rule {
     bool align_corners;    /* of both resizes, as torch.nn.functional.interpolate has it */
     uint8_t first;         /* what class 0 is written as; class i as first + i */
     bool corners_to_input; /* align_corners is for the first of them, the second has none */
+    float bar; /* what a single class must exceed: with first 0 it has label 1, and the rest 0 */
 };
 
 /*

@@ -6,7 +6,8 @@ library's names and their shapes; ``testweights.fill`` says what is in them), ``
 input, height and width). The input is ``testweights.picture``. The tensors:
 
 * ``logits/values``, ``/sums``, ``/absmax``, as in ``make_goldens.py``: of the last convolution;
-* ``labels`` (height, width) of the input, from the library's own output; -1 where the best two logits are close.
+* ``labels`` (height, width) of the input, from the library's own output (of one class: 1 where its sigmoid exceeds 1/2); -1 where
+  the best two logits are close.
 
 Computed in float64, stored as f32.
 """
@@ -40,6 +41,7 @@ class Network(NamedTuple):
     backbone: dict
     head: dict
     size: tuple[int, int]
+    bias: float = 1  # the factor of the last convolution's
 
 
 def backbone(deep: bool, output_stride: int) -> dict:
@@ -47,8 +49,8 @@ def backbone(deep: bool, output_stride: int) -> dict:
             "downsample": "avg" if deep else "conv", "output_stride": output_stride}
 
 
-def smp_model(kind: type, name: str, output_stride: int, **options) -> nn.Module:
-    return kind(f"tu-{name}", encoder_weights=None, encoder_output_stride=output_stride, classes=CLASSES, **TRUNK,
+def smp_model(kind: type, name: str, output_stride: int, classes: int = CLASSES, **options) -> nn.Module:
+    return kind(f"tu-{name}", encoder_weights=None, encoder_output_stride=output_stride, classes=classes, **TRUNK,
                 channels=CHANNELS, **options)
 
 
@@ -68,6 +70,9 @@ NETWORKS = {
     "smp_v3": lambda: Network(
         smp_model(smp.DeepLabV3, "res2net50d", 8, decoder_channels=24, decoder_atrous_rates=(2, 3, 4)),
         "segmentation_head.0", backbone(True, 8), {"channels": 24, "rates": [1, 2, 3, 4]}, (96, 136)),
+    "smp_single": lambda: Network(
+        smp_model(smp.DeepLabV3Plus, "res2net50_26w_4s", 16, 1, decoder_channels=19, decoder_atrous_rates=(2, 3, 4)),
+        "segmentation_head.0", backbone(False, 16), {"channels": 19, "rates": [1, 2, 3, 4]}, (64, 96), -20),
     "torchvision": lambda: Network(torchvision_model(), "classifier.4", backbone(False, 8), {}, (101, 133)),
 }
 
@@ -79,7 +84,10 @@ def golden(network: Network, scales: dict[str, float]) -> dict[str, Tensor]:
         model.state_dict()[name].mul_(factor)
     model.get_submodule(network.last).register_forward_hook(lambda _, __, out: kept.update(logits=out))
     out = model.double()(testweights.picture(*network.size).double())
-    logits, found = kept["logits"], make_segmentation_goldens.labels((out["out"] if isinstance(out, dict) else out)[0])
+    scores = (out["out"] if isinstance(out, dict) else out)[0]
+    if len(scores) == 1:
+        scores = torch.cat((1 - scores.sigmoid(), scores.sigmoid()))
+    logits, found = kept["logits"], make_segmentation_goldens.labels(scores)
     print(f"  logits {tuple(logits.shape)}, labels {(found + 1).flatten().bincount().tolist()}, the first: unclear")
     return {"logits/values": logits.reshape(-1)[make_goldens.positions(logits.numel())].float(),
             "logits/sums": logits.sum((0, 2, 3)).float(), "logits/absmax": logits.abs().max().reshape(1).float(),
@@ -96,7 +104,7 @@ def main() -> None:
     for name in args.names or NETWORKS:
         print(name)
         network = NETWORKS[name]()
-        scales = {f"{network.last}.weight": 4}
+        scales = {f"{network.last}.weight": 4, f"{network.last}.bias": network.bias}
         shapes = {k: list(v.shape) for k, v in network.model.state_dict().items() if v.dim()}
         with torch.no_grad():
             tensors = golden(network, scales)

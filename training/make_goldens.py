@@ -65,7 +65,7 @@ def sizes(name: str) -> tuple[tuple[int, int], ...]:
     return SMALL_SIZES if "29" in name else DLA_SIZES if "dla" in name else SIZES
 
 
-def positions(numel: int, count: int) -> np.ndarray:
+def positions(numel: int, count: int = POSITIONS) -> np.ndarray:
     """The flat positions that a golden keeps of a tensor."""
     if numel <= count:
         return np.arange(numel)

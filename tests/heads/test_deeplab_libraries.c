@@ -21,7 +21,7 @@ static void expect_labels(const struct network_golden *golden, const struct r2_o
     struct r2_error err = {0};
     const uint32_t height = golden->size.height, width = golden->size.width;
     const struct r2_geometry geometry = {1, 1, 0, 0, width, height, width, height};
-    const struct r2_label_rule rule = {align_corners, 0, true};
+    const struct r2_label_rule rule = {.align_corners = align_corners, .corners_to_input = true};
     size_t count;
     const float *expected = golden_file_data(&golden->file, "labels", &count);
     R2_AUTOFREE uint8_t *map = malloc(count);
@@ -61,6 +61,11 @@ Test(deeplab_libraries, smp_plus_of_output_stride_8_without_separable_branches)
     check("segment/smp_plain.safetensors", expect_aligned);
 }
 
+Test(deeplab_libraries, smp_plus_of_a_single_class)
+{
+    check("segment/smp_single.safetensors", expect_aligned);
+}
+
 Test(deeplab_libraries, smp_v3)
 {
     check("segment/smp_v3.safetensors", expect_aligned);
@@ -79,6 +84,22 @@ Test(deeplab_libraries, another_rule_is_another_network)
     cr_expect_gt(network_golden_error(&golden, NULL, "{\"image_pool\": \"first\"}", NULL), 1e-3);
     cr_expect_gt(network_golden_error(&golden, "{\"first_dilation\": \"full\"}", NULL, NULL), 1e-3);
     cr_expect_gt(network_golden_error(&golden, "{\"dialect\": \"mmdet\"}", NULL, NULL), 1e-3);
+    network_golden_close(&golden);
+}
+
+/* The background that its weights do not have is one of the labels. */
+Test(deeplab_libraries, a_single_class_has_two_labels)
+{
+    struct network_golden golden = open_golden("segment/smp_single.safetensors");
+    struct r2_error err = {0};
+    ASSERT_OK(model_dir_labels(golden.dir, "labels.txt", 2, &err), err);
+    struct r2_model *model =
+        network_golden_load(&golden, NULL, "{\"labels\": \"labels.txt\"}", &err);
+    cr_assert_not_null(model, "%s", err.message);
+    r2_model_unref(model);
+    ASSERT_OK(model_dir_labels(golden.dir, "labels.txt", 1, &err), err);
+    network_golden_refused(&golden, NULL, "{\"labels\": \"labels.txt\"}", "2");
+    network_golden_refused(&golden, NULL, "{\"threshold\": 1}", "threshold");
     network_golden_close(&golden);
 }
 

@@ -132,8 +132,8 @@ static void expect_labels(const struct golden_file *golden, const struct r2_outp
                                          item(frame, 2),
                                          size.width,
                                          size.height};
-    const struct r2_label_rule rule = {json_is_true(json_object_get(options, "align_corners")), 0,
-                                       false};
+    const struct r2_label_rule rule = {.align_corners =
+                                           json_is_true(json_object_get(options, "align_corners"))};
     size_t count;
     const float *expected = golden_file_data(golden, "labels", &count);
     R2_AUTOFREE uint8_t *map = malloc(count);

@@ -143,7 +143,7 @@ static void expect_labels(const struct scene *scene, const struct r2_output_view
 static void check(const struct scene *scene, uint32_t classes, bool regions, int corners)
 {
     struct r2_error err = {0};
-    const struct r2_label_rule rule = {corners > 0, regions ? 1 : 0, corners == 2};
+    const struct r2_label_rule rule = {corners > 0, regions ? 1 : 0, corners == 2, 0};
     const size_t pixels = (size_t)scene->geometry.picture_width * scene->geometry.picture_height;
     R2_AUTOFREE float *data = make_logits(scene, classes, regions);
     R2_AUTOFREE uint8_t *map = malloc(pixels);
@@ -162,6 +162,26 @@ Test(label_map, is_that_of_two_resizes)
             check(&scenes[i], 21, true, corners);
         }
     check(&scenes[1], 150, true, 0);
+}
+
+/* It stands against a plane of the bar, which resizing does not change. */
+Test(label_map, a_single_class_must_exceed_the_bar)
+{
+    const struct r2_label_rule rule = {.bar = 0.25f};
+    for (size_t i = 0; i < R2_COUNT(scenes); i++) {
+        const struct scene *scene = &scenes[i];
+        struct r2_error err = {0};
+        R2_AUTOFREE float *data = make_logits(scene, 2, true);
+        R2_AUTOFREE uint8_t *map =
+            malloc((size_t)scene->geometry.picture_width * scene->geometry.picture_height);
+        struct r2_output_view two = {data, 1, scene->height, scene->width, 2, 2 + SPARE}, one = two;
+        for (size_t k = 0; k < (size_t)scene->height * scene->width; k++)
+            data[k * two.pitch] = rule.bar;
+        one.data++;
+        one.channels = 1;
+        ASSERT_OK(r2_label_map_make(&one, &scene->geometry, &rule, map, &err), err);
+        expect_labels(scene, &two, &rule, map);
+    }
 }
 
 Test(label_map, the_lower_of_equal_classes_wins)
