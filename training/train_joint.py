@@ -44,9 +44,9 @@ KEYPOINTS = {"channels": 96, "bins": 24, "convs": 4}
 PERSONS, MASKS, THINGS = 4, 1, 1  # pictures of a process in a step
 MASK_SHARES = {"people": 0.4, "clothing": 0.25, "penn": 0.15, "portrait": 0.2}
 PEOPLED = {"other", "faces", "saxophone", "accordion", "buddha", "inline_skate", "wheelchair", "umbrella", "chair"}
-WEIGHTS = {"object": 1.0, "anchor": 2.0, "class": 2.0, "box": 3.0, "joints": 1.0, "entropy": 2.0, "dice": 1.0, "classes": 0.5}
-UNKNOWN = 0.12  # share of them that the classifier does not know
-OTHER = 0.3  # weight of a scene with persons, which is ``other``
+WEIGHTS = {"object": 1.0, "anchor": 2.0, "class": 2.0, "box": 3.0, "joints": 1.0, "entropy": 2.0, "dice": 1.0, "classes": 0.7}
+UNKNOWN = 0.10  # share of them that the classifier does not know
+OTHER = 0.2  # weight of a scene with persons, which is ``other``
 CALM, CALM_MIXED = 0.7, 0.3  # from this share of the schedule on fewer scenes are made of several photos, by this factor
 TRUNK_RATE = 0.4  # the trunk's learning rate, in that of the heads
 
