@@ -116,11 +116,12 @@ def network(labels: list[str]) -> school.Net:
 def learn(rank: int, args: argparse.Namespace) -> None:
     photos = Photos(args.data)
     net = network(photos.labels)
-    first = [S.letterboxed(S.load(p, photos.coco), SIZE) for p in [*photos.persons[:24], *photos.masks["clothing"][:8]]]
     if args.trunk.is_dir():
         model_dir.read(args.trunk, net)
         net.requires_grad_(True)
     else:
+        some = [*photos.persons[:24], *photos.masks["clothing"][:8]]
+        first = [S.letterboxed(S.load(p, photos.coco), SIZE) for p in some]
         net.begin(load_file(args.trunk), school.pictures(first))
     net.to(memory_format=torch.channels_last).freeze(False)
 
