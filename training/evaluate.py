@@ -27,6 +27,7 @@ import io
 import json
 import sys
 import threading
+import urllib.error
 import urllib.parse
 import urllib.request
 from collections import Counter
@@ -49,11 +50,20 @@ def encoded(photo: Path) -> bytes:
     return out.getvalue()
 
 
+def post(url: str, photo: Path, accept: str = "application/json") -> bytes:
+    """The answer to a photo; SystemExit with the daemon's own words where it refuses."""
+    request = urllib.request.Request(url, encoded(photo), {"Content-Type": "application/octet-stream", "Accept": accept})
+    try:
+        with urllib.request.urlopen(request) as answer:
+            return answer.read()
+    except urllib.error.HTTPError as e:
+        raise SystemExit(f"{url}: {photo}: {e}: {e.read().decode(errors='replace')}") from None
+    except urllib.error.URLError as e:
+        raise SystemExit(f"{url}: {e.reason}") from None
+
+
 def ask(url: str, photo: Path) -> list[dict]:
-    request = urllib.request.Request(f"{url}?min_score=0.05&max=100", encoded(photo),
-                                     {"Content-Type": "application/octet-stream"})
-    with urllib.request.urlopen(request) as answer:
-        return json.load(answer)["detections"]
+    return json.loads(post(f"{url}?min_score=0.05&max=100", photo))["detections"]
 
 
 def evaluate(url: str, coco: COCO, images: Path, names: set[str] | None, limit: int | None) -> float:
@@ -104,13 +114,6 @@ def average_precision(coco: COCO, found: list[dict], images: list[int], categori
     return table.stats
 
 
-def ask_regions(url: str, photo: Path) -> list[dict]:
-    request = urllib.request.Request(f"{url}?format=rle", encoded(photo),
-                                     {"Content-Type": "application/octet-stream"})
-    with urllib.request.urlopen(request) as answer:
-        return json.load(answer)["classes"]
-
-
 def evaluate_regions(url: str, folder: Path, limit: int | None) -> float:
     """mIoU over the pixels of all photos together; prints the IoU of every class."""
     both, found, true, names = Counter(), Counter(), Counter(), {}
@@ -118,7 +121,7 @@ def evaluate_regions(url: str, folder: Path, limit: int | None) -> float:
         mask = np.asarray(Image.open(folder / "masks" / f"{photo.stem}.png"))
         seen = mask != 255
         true.update(mask[seen].tolist())
-        for c in ask_regions(url, photo):
+        for c in json.loads(post(f"{url}?format=rle", photo))["classes"]:
             region = seen & (runs.decode(c["rle"]) > 0)
             names[c["index"]] = c["label"]
             found[c["index"]] += int(region.sum())
@@ -131,18 +134,11 @@ def evaluate_regions(url: str, folder: Path, limit: int | None) -> float:
     return mean
 
 
-def ask_map(url: str, photo: Path) -> np.ndarray:
-    request = urllib.request.Request(url, encoded(photo),
-                                     {"Content-Type": "application/octet-stream", "Accept": "image/png"})
-    with urllib.request.urlopen(request) as answer:
-        return np.asarray(Image.open(io.BytesIO(answer.read())))
-
-
 def evaluate_saliency(url: str, folder: Path, limit: int | None) -> tuple[float, float]:
     """MAE and the largest F-beta; prints both."""
     errors, rates = [], []
     for photo in sorted((folder / "images").iterdir())[:limit]:
-        found = ask_map(url, photo)
+        found = np.asarray(Image.open(io.BytesIO(post(url, photo, "image/png"))))
         true = np.asarray(Image.open(folder / "masks" / f"{photo.stem}.png").convert("L")) > 127
         errors.append(np.abs(found / 255 - true).mean())
         right, all_ = (np.bincount(part, minlength=256)[::-1].cumsum()[:255] for part in (found[true], found.ravel()))
@@ -159,10 +155,7 @@ def posed(coco: COCO, image: int) -> list[dict]:
 
 
 def ask_poses(url: str, photo: Path, **params: str) -> list[dict]:
-    request = urllib.request.Request(f"{url}?{urllib.parse.urlencode(params)}", encoded(photo),
-                                     {"Content-Type": "application/octet-stream"})
-    with urllib.request.urlopen(request) as answer:
-        return json.load(answer)["instances"]
+    return json.loads(post(f"{url}?{urllib.parse.urlencode(params)}", photo))["instances"]
 
 
 def joints_of(instance: dict) -> np.ndarray:
@@ -244,9 +237,7 @@ def evaluate_labels(url: str, table: Path, images: Path, limit: int | None) -> f
     right, count, other = 0, 0, 0
     for line in table.read_text().splitlines()[:limit]:
         file, label = line.split("\t")
-        request = urllib.request.Request(f"{url}?top_k=1", encoded(images / file), {"Content-Type": "application/octet-stream"})
-        with urllib.request.urlopen(request) as answer:
-            found = json.load(answer)["classes"][0]["label"]
+        found = json.loads(post(f"{url}?top_k=1", images / file))["classes"][0]["label"]
         right, count, other = right + (found == label), count + 1, other + (found == "other")
     print(f"top-1 {right / count:.4f} of {count} photos, {other / count:.4f} are called other")
     return right / count
