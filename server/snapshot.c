@@ -1,5 +1,6 @@
 #include "server/snapshot.h"
 
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,6 +31,7 @@ void r2_snapshot_unref(struct r2_snapshot *snapshot)
     r2_model_unref(atomic_load(&snapshot->model));
     r2_settings_finish(&snapshot->settings);
     free(snapshot);
+    malloc_trim(0); /* a model leaves holes in all heaps, where the next one need not fit */
 }
 
 struct r2_model *r2_snapshot_model(struct r2_snapshot *snapshot)
