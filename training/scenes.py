@@ -21,6 +21,8 @@ IGNORED, CROWD = 255, -1  # of masks; of kinds
 WHOLE, FOUR = 0.4, 0.3  # share of the scenes that are the daemon's, and that are parts of four photos
 ZOOM = (0.6, 2.2)  # longer side of the other scenes' photo, in that of the daemon's
 PART_ZOOM = (0.5, 1.3)  # of the parts of four
+STRETCH = 0.25  # logarithm of width to height that those get at most
+ROTATED = 0.3  # share of the scenes that are rotated
 PASTED, PASTED_HEIGHT = 0.25, (0.2, 0.9)  # share of the scenes with cut-out persons; their height in that of the square
 VISIBLE = 0.3  # an object of which less is left is background
 FLIP = (0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15)  # of COCO's joints
@@ -185,13 +187,13 @@ def part(scene: Scene, x: float, y: float, w: float, h: float, size: tuple[int, 
 
 
 def zoomed(rng: np.random.Generator, scene: Scene, room: tuple[int, int], longer: float,
-           flip: list[int] = FLIP) -> Scene:
-    """A random part of a photo, scaled to this longer side (of the whole photo), that fits ``room`` (width, height)."""
+           flip: list[int] = FLIP, stretch: float = STRETCH) -> Scene:
+    """A random part of a photo, scaled to this longer side (of the whole photo) and stretched, that fits ``room`` (width, height)."""
     h, w = scene.pixels.shape[:2]
-    scale = longer / max(w, h)
+    scale = longer / max(w, h) * np.exp(rng.uniform(0, stretch) * np.array((1, -1) if rng.random() < 0.5 else (-1, 1)) / 2)
     cut = np.minimum((w, h), np.array(room) / scale)
     x, y = rng.uniform(0, 1, 2) * ((w, h) - cut)
-    size = tuple(int(np.clip(round(s * scale), 1, r)) for s, r in zip(cut, room))
+    size = tuple(int(np.clip(round(s), 1, r)) for s, r in zip(cut * scale, room))
     return part(scene, x, y, *cut, size, flip if rng.random() < 0.5 else None)
 
 
@@ -219,6 +221,7 @@ def four(rng: np.random.Generator, scenes: list[Scene], size: int, flip: list[in
                 (size, size))
     for scene, (left, top, w, h) in zip(scenes, corners):
         fill = max(w / scene.pixels.shape[1], h / scene.pixels.shape[0]) * max(scene.pixels.shape[:2])  # no gaps
+        fill *= math.exp(STRETCH / 2)
         piece = zoomed(rng, scene, (w, h), max(fill, size * math.exp(rng.uniform(*np.log(PART_ZOOM)))), flip)
         at = (slice(top, top + piece.valid[0]), slice(left, left + piece.valid[1]))
         out.pixels[at], out.mask[at] = piece.pixels, piece.mask
@@ -257,22 +260,41 @@ def paste(rng: np.random.Generator, scene: Scene, person: Scene) -> None:
     where = scene.joints[..., :2].astype(int).clip(0, side - 1)
     scene.joints[ink[where[..., 1], where[..., 0]], 2] = 0
     box = np.array([[left, top, left + shape[1], top + shape[0]]], np.float32)
-    scene.add(box, np.zeros(1, np.int64), np.zeros((1, 17, 3), np.float32))
+    joints = cut.joints.copy() if len(cut.joints) == 1 else np.zeros((1, 17, 3), np.float32)
+    joints[..., :2] += (left, top)
+    joints[(joints[..., :2] >= box[0, 2:]).any(-1), 2] = 0
+    scene.add(box, np.zeros(1, np.int64), joints)
+
+
+def rotated(scene: Scene, degrees: float) -> Scene:
+    """A scene rotated clockwise about its middle; what comes from beyond is black. Boxes are those of ellipses: persons do not
+    fill the corners of theirs."""
+    side, angle = scene.pixels.shape[0], math.radians(degrees)
+    pixels = np.asarray(Image.fromarray(scene.pixels).rotate(-degrees, Image.BILINEAR))
+    mask = np.asarray(Image.fromarray(scene.mask).rotate(-degrees, Image.NEAREST, fillcolor=IGNORED))
+    turn = np.array(((math.cos(angle), math.sin(angle)), (-math.sin(angle), math.cos(angle))), np.float32)  # of rows x y
+    joints = scene.joints.copy()
+    joints[..., :2] = (joints[..., :2] - side / 2) @ turn + side / 2
+    middle = ((scene.boxes[:, :2] + scene.boxes[:, 2:]) / 2 - side / 2) @ turn + side / 2
+    half = np.sqrt(((scene.boxes[:, 2:] - scene.boxes[:, :2]) / 2) ** 2 @ turn**2)
+    whole = replace(scene, pixels=pixels, mask=mask, joints=joints, boxes=np.concatenate((middle - half, middle + half), 1))
+    return replace(part(whole, 0, 0, side, side, (side, side), None), valid=(side, side))
 
 
 def scene_of(rng: np.random.Generator, photos: list[Photo], cutouts: list[Photo], coco: COCO, size: int,
-             flip: list[int] = FLIP, mixed: float = 1.0) -> Scene:
-    """A random scene of photos with objects; ``cutouts`` are put into some. ``mixed``: how many of the usual share of scenes
-    are made of several photos."""
+             flip: list[int] = FLIP, mixed: float = 1.0, turn: float = 0.0) -> Scene:
+    """A random scene of photos with objects; ``cutouts`` are put into some, some are rotated by up to ``turn`` degrees.
+    ``mixed``: how many of the usual share of scenes are made of several photos or rotated."""
     kind = rng.random()
     many = kind < FOUR * mixed
     chosen = [load(photos[i], coco, len(flip)) for i in rng.choice(len(photos), 4 if many else 1)]
     if many:
         scene = four(rng, chosen, size, flip)
     else:
-        zoom = 1 if kind < FOUR + WHOLE else math.exp(rng.uniform(*np.log(ZOOM)))
-        scene = square(zoomed(rng, chosen[0], (size, size), zoom * size, flip), size)
+        whole = kind < FOUR + WHOLE
+        zoom = 1 if whole else math.exp(rng.uniform(*np.log(ZOOM)))
+        scene = square(zoomed(rng, chosen[0], (size, size), zoom * size, flip, 0 if whole else STRETCH), size)
     if cutouts and scene.known and rng.random() < PASTED * mixed:
         for _ in range(rng.integers(1, 3)):
             paste(rng, scene, load(cutouts[rng.integers(len(cutouts))], coco))
-    return scene
+    return rotated(scene, rng.uniform(-turn, turn)) if turn and rng.random() < ROTATED * mixed else scene

@@ -101,6 +101,34 @@ def cut() -> None:
     assert (padded.mask[20:] == S.IGNORED).all() and not padded.pixels[:, 40:].any() and padded.valid == (20, 40)
 
 
+def rotated() -> None:
+    """A rotation moves pixels, joints, mask and boxes alike; a quarter of a turn exactly."""
+    one = scene([[10, 14, 30, 26]], [0], 1)
+    one.joints[0, 0] = [25, 18, 2]
+    quarter, some = S.rotated(one, 90), S.rotated(one, 15)
+    assert np.allclose(quarter.boxes, [[14, 10, 26, 30]]) and np.allclose(quarter.joints[0, 0], [22, 25, 2])
+    assert (quarter.pixels == np.rot90(one.pixels, -1)).all() and (quarter.mask == np.rot90(one.mask, -1)).all()
+    x, y = some.joints[0, 0, :2].astype(int)
+    assert np.abs(some.pixels[y, x, :2].astype(int) - (25, 18)).max() <= 1
+    assert some.mask[0, 0] == S.IGNORED and (some.boxes[0, :2] > 0).all() and np.ptp(some.boxes[0, 1::2]) > 12
+
+
+def pasted() -> None:
+    """A person who is put into a scene brings pixels, mask and joints."""
+    one = scene([[4, 4, 36, 36]], [0], 17)
+    one.joints[0, 3] = [24, 12, 2]
+    one.mask = ((one.pixels > 3) & (one.pixels < 36))[..., :2].all(2).astype(np.uint8)
+    square = S.Scene(np.full((80, 80, 3), 200, np.uint8), np.array([[38, 38, 42, 42]], np.float32), np.zeros(1, np.int64),
+                     np.zeros((1, 17, 3), np.float32), np.zeros((80, 80), np.uint8), True, -1, (80, 80))
+    rng = np.random.default_rng(1)
+    while not len(square.joints[square.joints[..., 2] > 0]):
+        S.paste(rng, square, one)
+    x, y = square.joints[-1, 3 if square.joints[-1, 3, 2] else 4, :2].astype(int)
+    left, top, right, bottom = square.boxes[-1].astype(int)
+    assert np.abs(square.pixels[y, x, :2].astype(int) - (24, 12)).max() <= 2 and (square.pixels[..., 2] == 200).any()
+    assert (square.mask[top:bottom, left:right] == 1).mean() > 0.9 and square.mask.sum() == (square.mask == 1).sum()
+
+
 def written() -> None:
     """What is written, read by the networks that have the published names or back again, computes what the school's network does."""
     trunk = dict(SMALL, stem="7x7", downsample="conv")
@@ -167,7 +195,7 @@ def main() -> None:
     with torch.no_grad():
         for stem, downsample in (("7x7", "conv"), ("7x7", "avg"), ("deep", "avg")):
             folded(stem, downsample)
-        for check in (assigned, mirrored, cut, written, turned, refused):
+        for check in (assigned, mirrored, cut, rotated, pasted, written, turned, refused):
             check()
             print(f"ok   {check.__name__}: {check.__doc__}", flush=True)
 

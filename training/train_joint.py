@@ -43,6 +43,8 @@ SEGMENT = deeplab.Options(classes=2, rates=(1, 3, 6, 9), channels=64, fuse_kerne
 KEYPOINTS = {"channels": 96, "bins": 24, "convs": 4}
 PERSONS, MASKS, THINGS = 4, 1, 1  # pictures of a process in a step
 MASK_SHARES = {"people": 0.4, "clothing": 0.25, "penn": 0.15, "portrait": 0.2}
+TURN = 20  # degrees by which scenes with persons are rotated at most
+CUT_SIDE, CUT_JOINTS = 40, 5  # least pixels and labelled joints of a person that is cut out and put into other photos
 PEOPLED = {"other", "faces", "saxophone", "accordion", "buddha", "inline_skate", "wheelchair", "umbrella", "chair"}
 WEIGHTS = {"object": 1.0, "anchor": 2.0, "class": 2.0, "box": 3.0, "joints": 1.0, "entropy": 2.0, "dice": 1.0, "classes": 0.7}
 UNKNOWN = 0.10  # share of them that the classifier does not know
@@ -60,7 +62,7 @@ class Photos:
         self.held, self.masks = {"people": held}, {"people": [p for p in self.persons if p.mask]}
         for number, (source, photos) in enumerate(S.masked(data).items()):
             self.masks[source], self.held[source] = S.held(photos, [SEED, number])
-        self.cutouts = [*self.masks["clothing"], *self.masks["portrait"], *self.masks["penn"]]
+        self.cutouts = [*self.masks["clothing"], *self.masks["portrait"], *self.masks["penn"], *singles(self.masks["people"])]
         self.persons = self.persons + self.masks["penn"]
         index = [p for p in D.index(data) if p.label >= 0]
         photo = {p.path: S.Photo(p.path, label=p.label) if self.labels[p.label] in PEOPLED else
@@ -72,6 +74,13 @@ class Photos:
         weight = np.array([counts[p.label] ** -0.5 for p in things])
         self.things = things + others
         self.weight = np.concatenate(((1 - UNKNOWN) * weight / weight.sum(), np.full(len(others), UNKNOWN / len(others))))
+
+
+def singles(photos: list[S.Photo]) -> list[S.Photo]:
+    """Each person of some size alone, with joints and mask."""
+    return [replace(p, boxes=p.boxes[i:i + 1], kinds=p.kinds[i:i + 1], joints=p.joints[i:i + 1], mask=[p.mask[i]])
+            for p in photos for i, b in enumerate(p.boxes)
+            if p.kinds[i] != S.CROWD and min(b[2:] - b[:2]) >= CUT_SIDE and (p.joints[i, :, 2] > 0).sum() >= CUT_JOINTS]
 
 
 def unknown(data: Path, labels: list[str]) -> list[S.Photo]:
@@ -90,7 +99,7 @@ def batch(rng: np.random.Generator, photos: Photos, mixed: float = 1.0) -> tuple
     other = photos.labels.index("other")
     scenes, weight = [], []
     for _ in range(PERSONS):
-        scenes.append(S.scene_of(rng, photos.persons, photos.cutouts, photos.coco, SIZE, mixed=mixed))
+        scenes.append(S.scene_of(rng, photos.persons, photos.cutouts, photos.coco, SIZE, mixed=mixed, turn=TURN))
         scenes[-1].label = other
         weight.append(OTHER)
     for source in rng.choice(list(MASK_SHARES), MASKS, p=list(MASK_SHARES.values())):
