@@ -151,7 +151,7 @@ def main() -> None:
     source, picture = {"source": "training/train_joint.py", "step": str(state["step"])}, model_dir.letterbox(J.SIZE)
     weights = model_dir.trunk(args.out, net, source)
     options = {k: list(v) if isinstance(v, tuple) else v for k, v in res2net.options("demo").items()}
-    model_dir.describe(args.out, "demo", "3", {"arch": "custom", **options, "weights": weights, "precision": "f32"}, {
+    model_dir.describe(args.out, "demo", "4", {"arch": "custom", **options, "weights": weights, "precision": "f32"}, {
         "classify": model_dir.classify(args.out, weights, photos.labels, picture),
         "detect": model_dir.detect(args.out, net, source, ["person"], picture),
         "segment": model_dir.segment(args.out, net, source, ["person"], picture),
