@@ -81,8 +81,11 @@ struct r2_weights_format {
 struct r2_primitive {
     dnnl_primitive_desc_t pd;
     dnnl_primitive_t primitive;
-    md_handle plain; /* of the weights as they stand in a file */
+    md_handle plain; /* of the weights as they stand in a file, or as merge_groups makes them */
     struct r2_weights_format weights;
+    uint32_t merged; /* groups that are computed as one; 0 is 1 */
+    uint32_t out, groups;
+    size_t row; /* weights of an output channel */
 };
 
 static md_view pd_md(const struct r2_primitive *primitive, int operand)
@@ -157,11 +160,13 @@ static dnnl_dim_t end_pad(uint32_t src, uint32_t dst, const struct r2_conv *conv
     return (dnnl_dim_t)(dst - 1) * conv->stride + reach - src - conv->pad;
 }
 
-enum r2_status r2_primitive_conv(const struct r2_conv_shape *shape, struct r2_primitive **ret,
-                                 struct r2_error *err)
+/* With `merged` groups as one: what an output channel did not read gets zeros. */
+static enum r2_status conv_create(const struct r2_conv_shape *shape, uint32_t merged,
+                                  struct r2_primitive **ret, struct r2_error *err)
 {
     const struct r2_conv *conv = &shape->conv;
-    const dnnl_dim_t in = shape->in, out = conv->out, groups = conv->groups, k = conv->kernel;
+    const dnnl_dim_t in = shape->in, out = conv->out, k = conv->kernel;
+    const dnnl_dim_t groups = conv->groups / merged;
     const bool grouped = groups > 1;
     const dnnl_dims_t bias = {out};
     const dnnl_dims_t src = {shape->batch, in, shape->src.height, shape->src.width};
@@ -181,6 +186,10 @@ enum r2_status r2_primitive_conv(const struct r2_conv_shape *shape, struct r2_pr
     struct r2_primitive *primitive;
 
     R2_TRY(r2_alloc(1, sizeof *primitive, "convolution", &primitive, err));
+    primitive->merged = merged;
+    primitive->out = conv->out;
+    primitive->groups = conv->groups;
+    primitive->row = (size_t)shape->in / conv->groups * conv->kernel * conv->kernel;
     dnnl_status_t status = make_attr((struct follow){shape->sum, conv->relu, conv->sigmoid}, &attr);
     if (status == dnnl_success) status = md_create(&md[0], 4, src, dnnl_nhwc);
     if (status == dnnl_success) status = md_create(&md[1], rank, weights, dnnl_format_tag_any);
@@ -193,6 +202,34 @@ enum r2_status r2_primitive_conv(const struct r2_conv_shape *shape, struct r2_pr
     for (size_t i = 0; i < 4; i++) md_free(md[i]);
     if (attr) dnnl_primitive_attr_destroy(attr);
     return finish_primitive(primitive, status, "creating a convolution", ret, err);
+}
+
+static bool is_gemm(const struct r2_primitive *primitive)
+{
+    return strstr(r2_primitive_implementation(primitive), "gemm") != NULL;
+}
+
+/* Groups narrower than a vector go through GEMM, one after the other: some of them together, most of
+   whose products are with zeros, are several times faster (AVX2, 8 groups of 4 channels). */
+enum r2_status r2_primitive_conv(const struct r2_conv_shape *shape, struct r2_primitive **ret,
+                                 struct r2_error *err)
+{
+    const uint32_t groups = shape->conv.groups;
+    struct r2_primitive *best;
+    R2_TRY(conv_create(shape, 1, &best, err));
+    for (uint32_t merged = 2; is_gemm(best) && merged < groups && groups % merged == 0;
+         merged *= 2) {
+        struct r2_primitive *wide;
+        if (conv_create(shape, merged, &wide, err) != R2_OK) {
+            r2_primitive_destroy(best);
+            return err->status;
+        }
+        struct r2_primitive *worse = is_gemm(wide) ? wide : best;
+        best = is_gemm(wide) ? best : wide;
+        r2_primitive_destroy(worse);
+    }
+    *ret = best;
+    return R2_OK;
 }
 
 enum r2_status r2_primitive_winograd(const struct r2_conv_shape *shape, struct r2_primitive **ret,
@@ -364,8 +401,22 @@ enum r2_status r2_call_run(const struct r2_call *call, struct r2_error *err)
     return check(dnnl_stream_wait(call->stream), "waiting for a primitive", err);
 }
 
-enum r2_status r2_primitive_pack(const struct r2_primitive *primitive, const float *plain,
-                                 void *packed, struct r2_error *err)
+/* Weights [out, in / groups, k, k] as [out, merged * in / groups, k, k]; the caller frees *ret. */
+static enum r2_status merge_groups(const struct r2_primitive *primitive, const float *plain,
+                                   float **ret, struct r2_error *err)
+{
+    const size_t row = primitive->row, wide = primitive->merged * row;
+    R2_TRY(r2_alloc(primitive->out * wide, sizeof **ret, "weights of merged groups", ret, err));
+    for (uint32_t i = 0; i < primitive->out; i++) {
+        const uint32_t group = i / (primitive->out / primitive->groups);
+        memcpy(*ret + i * wide + group % primitive->merged * row, plain + i * row,
+               row * sizeof **ret);
+    }
+    return R2_OK;
+}
+
+static enum r2_status reorder_weights(const struct r2_primitive *primitive, const float *plain,
+                                      void *packed, struct r2_error *err)
 {
     dnnl_engine_t engine = engine_get();
     dnnl_primitive_desc_t pd = NULL;
@@ -383,5 +434,16 @@ enum r2_status r2_primitive_pack(const struct r2_primitive *primitive, const flo
     r2_call_destroy(call);
     if (reorder) dnnl_primitive_destroy(reorder);
     if (pd) dnnl_primitive_desc_destroy(pd);
+    return status;
+}
+
+enum r2_status r2_primitive_pack(const struct r2_primitive *primitive, const float *plain,
+                                 void *packed, struct r2_error *err)
+{
+    if (primitive->merged < 2) return reorder_weights(primitive, plain, packed, err);
+    float *merged;
+    R2_TRY(merge_groups(primitive, plain, &merged, err));
+    const enum r2_status status = reorder_weights(primitive, merged, packed, err);
+    free(merged);
     return status;
 }
