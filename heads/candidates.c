@@ -50,7 +50,7 @@ enum r2_status r2_candidates_refine(const struct r2_candidate_rule *rule, struct
 }
 
 enum r2_status r2_candidates_add(const struct r2_candidate_rule *rule, struct r2_box region,
-                                 const float *logits, const float *deltas,
+                                 float region_score, const float *logits, const float *deltas,
                                  struct r2_candidates *candidates, struct r2_error *err)
 {
     const uint32_t all = rule->classes + 1, boxes = rule->agnostic ? 1 : rule->classes;
@@ -59,8 +59,10 @@ enum r2_status r2_candidates_add(const struct r2_candidate_rule *rule, struct r2
     R2_TRY(check_finite(deltas, 4 * (size_t)boxes, "delta", err));
     for (uint32_t i = 0; i < all; i++) most = fmax(most, (double)logits[i]);
     for (uint32_t i = 0; i < all; i++) sum += exp((double)logits[i] - most);
+    const double share = (double)rule->objectness, factor = pow((double)region_score, share);
     for (uint32_t i = 0; i < rule->classes; i++) {
-        const float score = (float)(exp((double)logits[i] - most) / sum);
+        const double probability = exp((double)logits[i] - most) / sum;
+        const float score = (float)(share > 0 ? pow(probability, 1 - share) * factor : probability);
         if (!(score > rule->min_score)) continue;
         R2_TRY(reserve(candidates, err));
         const struct r2_box box = decode(rule, region, deltas + 4 * (size_t)(i % boxes));

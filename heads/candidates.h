@@ -25,15 +25,18 @@ struct r2_candidate_rule {
     uint32_t stage;      /* of a cascade, below R2_CASCADE_STAGES; 0: there is none */
     bool agnostic;       /* a region has one box for all classes */
     float min_score;     /* what is not above is no candidate */
+    float objectness;    /* 0..1: share of the region's own score in a candidate's */
     float width, height; /* pixels of the network's input: boxes are clipped */
     const struct r2_geometry *geometry; /* of the network's input */
 };
 
-/* Adds those of one region (pixels of the network's input): logits [classes + 1] become scores by
-   softmax; deltas [4 * classes], or [4], move and stretch the region for each class. R2_INTERNAL
-   when a number of these is not finite. */
+/* Adds those of one region (pixels of the network's input), whose own score, 0..1, is its proposal's:
+   logits [classes + 1] become probabilities by softmax, and scores as geometric means of these and of
+   the region's score (Zhou et al., Probabilistic two-stage detection, 2021); deltas [4 * classes], or
+   [4], move and stretch the region for each class. R2_INTERNAL when a number of these is not
+   finite. */
 enum r2_status r2_candidates_add(const struct r2_candidate_rule *rule, struct r2_box region,
-                                 const float *logits, const float *deltas,
+                                 float region_score, const float *logits, const float *deltas,
                                  struct r2_candidates *candidates, struct r2_error *err);
 
 /* The region that the next stage of a cascade looks at. R2_INTERNAL when one of deltas [4] is not

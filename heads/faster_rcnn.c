@@ -29,7 +29,7 @@ struct faster_rcnn {
     char *labels_path;
     struct r2_rpn rpn;
     int64_t fc_channels, mask_channels, mask_convs, max;
-    double score_threshold, nms;
+    double objectness, score_threshold, nms;
 
     struct r2_labels labels;
     uint32_t classes;
@@ -77,6 +77,8 @@ static const struct r2_option options[] = {
      .fallback = "1000", .help = "regions that are looked at"},
     {.name = "rpn_nms", R2_FIELD(FLOAT, struct faster_rcnn, rpn.nms), .min = 0, .max = 1,
      .fallback = "0.7", .help = "overlap (IoU) above which one of two proposals goes"},
+    {.name = "objectness", R2_FIELD(FLOAT, struct faster_rcnn, objectness), .min = 0, .max = 1,
+     .fallback = "0", .help = "share of a proposal's own score in that of what is found there"},
     {.name = "score_threshold", R2_FIELD(FLOAT, struct faster_rcnn, score_threshold), .min = 0,
      .max = 1, .fallback = "0.05", .help = "detections score more than this"},
     {.name = "nms", R2_FIELD(FLOAT, struct faster_rcnn, nms), .min = 0, .max = 1,
@@ -341,6 +343,7 @@ static enum r2_status take_boxes(const void *self, const struct r2_head_run *run
                                            .stage = run->stage,
                                            .agnostic = rcnn->cascade,
                                            .min_score = (float)request->min_score,
+                                           .objectness = (float)rcnn->objectness,
                                            .width = state->width,
                                            .height = state->height,
                                            .geometry = run->geometry};
@@ -352,7 +355,8 @@ static enum r2_status take_boxes(const void *self, const struct r2_head_run *run
         struct r2_box *region = &state->regions[first + i];
         const float *moves = deltas.data + i * deltas.pitch;
         const float *logits = mean_logits(rcnn, run, first + i, classes.data + i * classes.pitch);
-        R2_TRY(last ? r2_candidates_add(&rule, *region, logits, moves, &state->candidates, err)
+        R2_TRY(last ? r2_candidates_add(&rule, *region, state->proposals.scores[first + i], logits,
+                                        moves, &state->candidates, err)
                     : r2_candidates_refine(&rule, region, moves, err));
     }
     return R2_OK;

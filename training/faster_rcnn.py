@@ -56,6 +56,7 @@ class Options:
     rpn_nms: float = 0.7
     roi_size: int = 7
     finest_scale: float = 56
+    objectness: float = 0.0  # share of a proposal's own score in the scores of what is found there
     score_threshold: float = 0.05
     nms: float = 0.5
     max: int = 100
@@ -289,11 +290,14 @@ class FasterRCNN(nn.Module):
             boxes = refined[:, 0]
         return out
 
-    def scored(self, looks: list[Look], frame: Frame) -> tuple[Tensor, Tensor]:
-        """Class probabilities (n, classes + 1), of the mean logits, and boxes (n, classes, 4) in pixels of the original."""
-        logits = sum(look.logits for look in looks) / len(looks)
+    def scored(self, looks: list[Look], objectness: Tensor, frame: Frame) -> tuple[Tensor, Tensor]:
+        """Scores (n, classes) and boxes (n, classes, 4) in pixels of the original. Scores are the probabilities of the mean
+        logits, or weighted geometric means of them and the proposals' scores: Zhou et al., Probabilistic two-stage
+        detection, 2021."""
+        share = self.options.objectness
+        probabilities = (sum(look.logits for look in looks) / len(looks)).softmax(1)[:, :-1]
         out = looks[-1].refined / factor(looks[-1].refined, frame)
-        return logits.softmax(1), out.expand(-1, self.options.classes, -1)
+        return probabilities ** (1 - share) * objectness[:, None] ** share, out.expand(-1, self.options.classes, -1)
 
     def masks(self, maps: list[Tensor], found: Detections, frame: Frame) -> Tensor:
         """(n, size, size): how sure the cells of the boxes are to be of their class."""
@@ -301,14 +305,14 @@ class FasterRCNN(nn.Module):
         sure = torch.stack([head(regions).sigmoid() for head in self.roi_head.mask_heads()]).mean(0)
         return sure[torch.arange(len(regions)), found.labels]
 
-    def detect(self, maps: list[Tensor], boxes: Tensor, frame: Frame) -> Detections:
+    def detect(self, maps: list[Tensor], proposals: Proposals, frame: Frame) -> Detections:
         """What the proposals' boxes show."""
         o = self.options
-        probabilities, refined = self.scored(self.looks(maps, boxes, frame), frame)
+        all_scores, refined = self.scored(self.looks(maps, proposals.boxes, frame), proposals.scores, frame)
         parts = []
         for label in range(o.classes):
-            chosen = (probabilities[:, label] > o.score_threshold).nonzero()[:, 0]
-            mine, scores = refined[chosen, label], probabilities[chosen, label]
+            chosen = (all_scores[:, label] > o.score_threshold).nonzero()[:, 0]
+            mine, scores = refined[chosen, label], all_scores[chosen, label]
             left = nms(mine, scores, o.nms)
             parts.append((mine[left], scores[left], torch.full_like(left, label)))
         mine, scores, labels = (torch.cat(p) for p in zip(*parts))
@@ -319,7 +323,7 @@ class FasterRCNN(nn.Module):
 
     def forward(self, picture: Tensor, frame: Frame) -> Detections:
         maps = self.pyramid(picture)
-        return self.detect(maps, self.proposals(maps, frame).boxes, frame)
+        return self.detect(maps, self.proposals(maps, frame), frame)
 
 
 def anchors(height: int, width: int, stride: int, options: Options, dtype: torch.dtype) -> Tensor:

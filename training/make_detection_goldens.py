@@ -41,7 +41,7 @@ import faster_rcnn
 import make_goldens
 import res2net
 import testweights
-from faster_rcnn import FasterRCNN, Frame, Options
+from faster_rcnn import FasterRCNN, Frame, Options, Proposals
 
 MARGIN = 1e-5
 ATTEMPTS = 300
@@ -77,7 +77,7 @@ NETWORKS = {
     "taps": Network("custom", PLAIN, Options(
         classes=3, fpn_channels=48, rpn_channels=32, fc_channels=64, taps=("c3", "c4", "c5"), anchor_scales=(4, 6),
         anchor_ratios=(0.6, 1.5), anchor_strides=(8, 16, 32, 64, 128), pre_nms=120, proposals=100, rpn_nms=0.6,
-        score_threshold=0.1, nms=0.4, max=30), (((224, 288), Frame(210, 287, 420, 574)),), scales(-0.5, 0.75)),
+        objectness=0.25, score_threshold=0.1, nms=0.4, max=30), (((224, 288), Frame(210, 287, 420, 574)),), scales(-0.5, 0.75)),
     "mask": Network("custom", SMALL, Options(
         classes=7, fpn_channels=64, rpn_channels=64, fc_channels=128, pre_nms=80, proposals=80, max=12, masks=True,
         mask_convs=2, mask_channels=24), (((320, 352), Frame(310, 330, 155, 165)),), scales(-2.5, 1.25, 25)),
@@ -157,16 +157,15 @@ def roi_margin(boxes: Tensor, size: int, o: Options) -> float:
     return min(least(points - points.round()), least(level - level.round()))
 
 
-def detection_margin(model: FasterRCNN, maps: list[Tensor], boxes: Tensor, frame: Frame) -> float:
+def detection_margin(model: FasterRCNN, maps: list[Tensor], proposals: Proposals, frame: Frame) -> float:
     o = model.options
-    looks = model.looks(maps, boxes, frame)
-    probabilities, refined = model.scored(looks, frame)
-    margin = min([roi_margin(look.boxes, o.roi_size, o) for look in looks]
-                 + [least(probabilities[:, :-1] - o.score_threshold)])
+    looks = model.looks(maps, proposals.boxes, frame)
+    all_scores, refined = model.scored(looks, proposals.scores, frame)
+    margin = min([roi_margin(look.boxes, o.roi_size, o) for look in looks] + [least(all_scores - o.score_threshold)])
     scores = []
     for label in range(o.classes):
-        chosen = probabilities[:, label] > o.score_threshold
-        mine = probabilities[chosen, label]
+        chosen = all_scores[:, label] > o.score_threshold
+        mine = all_scores[chosen, label]
         nearest, kept = suppression(refined[chosen, label], mine, o.nms)
         margin = min(margin, nearest)
         scores.append(mine[kept])
@@ -185,9 +184,9 @@ class Run(NamedTuple):
 
 def run(model: FasterRCNN, pixels: Tensor, frame: Frame) -> Run:
     maps = model.pyramid(pixels)
-    boxes, scores = model.proposals(maps, frame)
-    found = model.detect(maps, boxes, frame)
-    margin = min(proposal_margin(model, maps, frame), detection_margin(model, maps, boxes, frame))
+    boxes, scores = proposals = model.proposals(maps, frame)
+    found = model.detect(maps, proposals, frame)
+    margin = min(proposal_margin(model, maps, frame), detection_margin(model, maps, proposals, frame))
     masks = boxes.new_zeros(0)
     if model.options.masks:
         masks = found.masks
