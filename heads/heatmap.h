@@ -23,6 +23,15 @@ struct r2_point {
    the hotter neighbour along each axis. */
 void r2_heatmap_points(const struct r2_output_view *maps, uint32_t item, struct r2_point *ret);
 
+/* The same, where most heat is near: the values above 0 are spread by a Gaussian of sigma_x by sigma_y
+   cells, both above 0, before the hottest cell is looked for. The score is still that of the hottest
+   cell of the map itself. A joint that may be in several places so gets the one that the most of
+   them are close to (Zhang et al., "Distribution-Aware Coordinate Representation", 2020, smooth maps
+   before they are read, too). `work` has r2_heatmap_work(maps) floats. */
+void r2_heatmap_near_points(const struct r2_output_view *maps, uint32_t item, float sigma_x,
+                            float sigma_y, float *work, struct r2_point *ret);
+size_t r2_heatmap_work(const struct r2_output_view *maps);
+
 /* The maps of picture `item` as ret [height, width, channels], dense. */
 void r2_heatmap_copy(const struct r2_output_view *maps, uint32_t item, float *ret);
 

@@ -16,8 +16,10 @@
  *
  * A region is the box grown by `padding` around its middle. Cell (i, k) of a heat map is the middle
  * of bin (i, k): a whole number plus a half, in bins from the region's corner. Its value is the
- * score; trained maps are 1 where the joint is.
+ * score; trained maps are 1 where the joint is. With `smooth` a point is where most heat is near
+ * (r2_heatmap_near_points).
  */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -36,6 +38,7 @@ struct roi_keypoints {
     struct r2_person_options persons;
     struct r2_texts tap_names;
     int64_t channels, bins, convs;
+    double smooth;
 
     struct r2_skeleton skeleton;
     uint32_t first_tap, tap_count;
@@ -54,6 +57,8 @@ static const struct r2_option options[] = {
      .fallback = "28", .help = "cells of a region and of its heat maps, along a side"},
     {.name = "convs", R2_FIELD(INT, struct roi_keypoints, convs), .min = 1, .max = MOST_CONVS,
      .fallback = "4", .help = "layers of half the cells"},
+    {.name = "smooth", R2_FIELD(FLOAT, struct roi_keypoints, smooth), .min = 0, .max = 1,
+     .fallback = "0", .help = "how near heat counts for a point (sigma), in longer sides of the box"},
 };
 /* clang-format on */
 
@@ -148,6 +153,7 @@ struct state {
     struct r2_persons persons;
     struct r2_output_view features;
     float *work; /* of r2_roi_align */
+    float *heat; /* of r2_heatmap_near_points; NULL before maps are there */
 };
 
 static void finish_state(void *data)
@@ -156,6 +162,7 @@ static void finish_state(void *data)
     if (!state) return;
     r2_persons_finish(&state->persons);
     free(state->work);
+    free(state->heat);
     free(state);
 }
 
@@ -225,12 +232,22 @@ static enum r2_status take(const void *self, const struct r2_head_run *run, size
     const size_t joints = state->persons.joints;
     struct r2_output_view maps = {0};
     R2_TRY(r2_head_output(outputs, "maps", &maps, err));
+    if (head->smooth > 0 && !state->heat)
+        R2_TRY(r2_alloc(r2_heatmap_work(&maps), sizeof *state->heat, "smooth heat maps",
+                        &state->heat, err));
     for (uint32_t i = 0; i < count; i++) {
         const struct r2_box region = region_of(head, state, first + i);
         const float cell_x = (region.x2 - region.x1) / (float)head->bins;
         const float cell_y = (region.y2 - region.y1) / (float)head->bins;
+        const float most = (float)head->bins; /* cells; boxes may be thin */
+        const float near =
+            fmaxf(cell_x, cell_y) * most * (float)(head->smooth / head->persons.padding);
         struct r2_point *points = state->persons.points + (first + i) * joints;
-        r2_heatmap_points(&maps, i, points);
+        if (near > 0)
+            r2_heatmap_near_points(&maps, i, fminf(near / cell_x, most), fminf(near / cell_y, most),
+                                   state->heat, points);
+        else
+            r2_heatmap_points(&maps, i, points);
         for (size_t k = 0; k < joints; k++) {
             points[k].x = region.x1 + (points[k].x + 0.5f) * cell_x;
             points[k].y = region.y1 + (points[k].y + 0.5f) * cell_y;

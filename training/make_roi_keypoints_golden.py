@@ -3,8 +3,8 @@
     python training/make_roi_keypoints_golden.py [tests/golden/pose/roi_keypoints.f32]
 
 Needs PyTorch and torchvision. Trunk and head have the test weights of testweights.py. Little-endian float32, one row a box:
-x1 y1 x2 y2, then x, y, score of each of 5 joints. Computed in float64. No decision is close: the two hottest cells of a map,
-and the neighbours that decide the quarter offset, differ by 1e-4 at least.
+x1 y1 x2 y2, then x, y, score of each of 5 joints; the same again of smooth maps (``smooth`` 0.08). Computed in float64. No
+decision is close: the two hottest cells of a map, and the neighbours that decide the quarter offset, differ by 1e-4 at least.
 """
 import sys
 
@@ -14,9 +14,9 @@ from torch import nn
 
 import res2net
 import testweights
-from roi_keypoints import KeypointHead, grow
+from roi_keypoints import KeypointHead, grow, near
 
-WIDTH, HEIGHT, BINS, MARGIN = 150, 90, 12, 1e-4
+WIDTH, HEIGHT, BINS, MARGIN, SMOOTH, PADDING = 150, 90, 12, 1e-4, 0.08, 1.25
 TRUNK = dict(layers=(1, 1, 1, 1), base_width=64, scale=2, groups=1, stem="7x7", downsample="conv", stem_channels=16,
              planes=(16, 16, 16, 16), dialect="A")
 BOXES = [[0, 0, 150, 90], [20, 10, 60, 80], [70.5, 20.25, 130, 60], [100, 50, 149, 89], [-10, -20, 45, 40]]
@@ -59,23 +59,24 @@ def main():
     testweights.fill(network)
     head = network.double().keypoints
     boxes = torch.tensor(BOXES, dtype=torch.float64)
-    regions = grow(boxes)
+    regions = grow(boxes, PADDING)
     with torch.no_grad():
         stages = trunk.double().taps(make_input())
         maps = head(head.features((stages.c2, stages.c3)), [regions])
     rows, nearest = [], 1.0
-    for box, region, heats in zip(BOXES, regions.tolist(), maps):
-        row = list(box)
-        for heat in heats:
-            x, y, score, margin = find_point(heat)
-            nearest = min(nearest, margin)
-            row += [region[0] + (x + 0.5) * (region[2] - region[0]) / BINS,
-                    region[1] + (y + 0.5) * (region[3] - region[1]) / BINS, score]
-        rows.append(row)
+    for kind in (maps, near(maps, regions, SMOOTH / PADDING)):
+        for box, region, raw, heats in zip(BOXES, regions.tolist(), maps, kind):
+            row = list(box)
+            for heat, score in zip(heats, raw.flatten(1).max(1).values.tolist()):
+                x, y, _, margin = find_point(heat)
+                nearest = min(nearest, -score if score <= 0 else margin)
+                row += [region[0] + (x + 0.5) * (region[2] - region[0]) / BINS,
+                        region[1] + (y + 0.5) * (region[3] - region[1]) / BINS, score]
+            rows.append(row)
     if nearest < MARGIN:
         raise SystemExit(f"a decision is close: {nearest:.1e}")
     np.array(rows, "<f4").tofile(path)
-    print(f"{path}: {len(rows)} boxes, nearest decision {nearest:.1e}")
+    print(f"{path}: {len(BOXES)} boxes, nearest decision {nearest:.1e}")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ Gaussian with 1 in the cell of the joint.
 """
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.ops import roi_align
@@ -42,3 +43,13 @@ def grow(boxes: Tensor, by: float = 1.25) -> Tensor:
     """The regions of boxes (n, 4): both sides times ``by``, about the middle."""
     middle, side = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]) * by
     return F.pad(middle - side / 2, (0, 2)) + F.pad(middle + side / 2, (2, 0))
+
+
+def near(maps: Tensor, regions: Tensor, sigma: float) -> Tensor:
+    """Heat maps (n, joints, bins, bins) of regions (n, 4) of which what is above 0 is spread by a Gaussian; ``sigma`` in the
+    longer sides of the regions."""
+    bins, side = maps.shape[-1], regions[:, 2:] - regions[:, :2]
+    cells = (sigma * bins * side.max(1, keepdim=True).values / side)[..., None, None].clamp(max=bins)
+    at = torch.arange(bins, dtype=maps.dtype)
+    x, y = torch.exp(-(((at[:, None] - at) / cells) ** 2) / 2).unbind(1)
+    return torch.einsum("njik,nyi,nxk->njyx", maps.clamp_min(0), y, x)

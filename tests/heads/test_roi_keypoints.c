@@ -143,32 +143,68 @@ static void expect_pose(const struct r2_pose *pose, const float *row, size_t i)
     cr_expect(fabs((double)pose->score - sum / seen) < 1e-3, "box %zu: %g", i, (double)pose->score);
 }
 
-Test(roi_keypoints, like_pytorch)
+static void read_golden(float rows[2 * BOXES][4 + 3 * JOINTS])
 {
-    static const char *const boxes[] = {
-        "boxes=0,0,150,90;20,10,60,80;70.5,20.25,130,60;100,50,149,89;-10,-20,45,40", NULL};
-    struct fixture self = fixture_open(false, WHOLE);
     struct r2_error err = {0};
     struct r2_buffer file = {0};
-    struct r2_answer answer = {0};
-    float rows[BOXES][4 + 3 * JOINTS];
     char path[1024];
     snprintf(path, sizeof path, "%s/golden/pose/roi_keypoints.f32", getenv("R2_TEST_DATA"));
     ASSERT_OK(r2_file_read(path, 1 << 20, &file, &err), err);
-    cr_assert_eq(file.size, sizeof rows);
-    memcpy(rows, file.data, sizeof rows);
+    cr_assert_eq(file.size, 2 * BOXES * sizeof *rows);
+    memcpy(rows, file.data, file.size);
     r2_buffer_finish(&file);
-    ASSERT_OK(ask(&self, "keypoints", boxes, &answer, &err), err);
-    const struct r2_poses *poses = poses_of(&self, &answer);
+}
+
+/* Asks for the golden boxes. */
+static void expect_golden(struct fixture *self, float rows[BOXES][4 + 3 * JOINTS])
+{
+    static const char *const boxes[] = {
+        "boxes=0,0,150,90;20,10,60,80;70.5,20.25,130,60;100,50,149,89;-10,-20,45,40", NULL};
+    struct r2_error err = {0};
+    struct r2_answer answer = {0};
+    ASSERT_OK(ask(self, "keypoints", boxes, &answer, &err), err);
+    const struct r2_poses *poses = poses_of(self, &answer);
     cr_assert_eq(poses->count, BOXES, "one for each box, in their order");
     for (size_t i = 0; i < BOXES; i++) expect_pose(&poses->items[i], rows[i], i);
     r2_answer_finish(&answer);
+}
+
+Test(roi_keypoints, like_pytorch)
+{
+    struct fixture self = fixture_open(false, WHOLE);
+    struct r2_error err = {0};
+    struct r2_answer answer = {0};
+    float rows[2 * BOXES][4 + 3 * JOINTS];
+    read_golden(rows);
+    expect_golden(&self, rows);
 
     /* without boxes the model looks at the whole picture, which is the first of them */
     ASSERT_OK(ask(&self, "keypoints", NULL, &answer, &err), err);
-    poses = poses_of(&self, &answer);
+    const struct r2_poses *poses = poses_of(&self, &answer);
     cr_assert_eq(poses->count, 1);
     expect_pose(&poses->items[0], rows[0], 0);
+    r2_answer_finish(&answer);
+    fixture_close(&self);
+}
+
+Test(roi_keypoints, smooth_like_pytorch)
+{
+    struct fixture self = fixture_open(false, "\"keypoints\": {" KEYPOINTS ", \"smooth\": 0.08, "
+                                              "\"whole_image\": true, " INPUT "}");
+    struct r2_answer answer = {0};
+    struct r2_error err = {0};
+    float rows[2 * BOXES][4 + 3 * JOINTS];
+    read_golden(rows);
+    expect_golden(&self, rows + BOXES);
+
+    /* a thin box has its points in it, or as near to it as a region reaches */
+    static const char *const thin[] = {"boxes=20,10,20.001,80", NULL};
+    ASSERT_OK(ask(&self, "keypoints", thin, &answer, &err), err);
+    for (int k = 0; k < JOINTS; k++) {
+        const struct r2_point *point = &poses_of(&self, &answer)->items[0].points[k];
+        cr_expect(fabsf(point->x - 20) < 0.01f && isfinite(point->y), "joint %d: (%g, %g)", k,
+                  (double)point->x, (double)point->y);
+    }
     r2_answer_finish(&answer);
     fixture_close(&self);
 }
