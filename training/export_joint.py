@@ -92,7 +92,7 @@ def precision(net: school.Net, photos: J.Photos) -> dict[str, float]:
         scene, whole = seen(photo, photos.coco), S.opened(photo.path)
         taps = list(net.trunk(school.pictures([scene])).values())
         levels, frame = net.detector.neck(taps), R.Frame(*scene.valid, whole.height, whole.width)
-        d = net.detector.detect(levels, net.detector.proposals(levels, frame).boxes, frame)
+        d = net.detector.detect(levels, net.detector.proposals(levels, frame), frame)
         found += [{"image_id": photo.image_id, "category_id": 1, "score": s,
                    "bbox": [b[0], b[1], b[2] - b[0], b[3] - b[1]]} for s, b in zip(d.scores.tolist(), d.boxes.tolist())]
         posed = photo.joints[..., 2].any(1)
@@ -100,7 +100,8 @@ def precision(net: school.Net, photos: J.Photos) -> dict[str, float]:
             scale = (np.array(scene.valid[::-1]) / whole.size).astype(np.float32)
             boxes, joints = photo.boxes[posed] * np.tile(scale, 2), photo.joints[posed]
             places = K.grow(torch.from_numpy(boxes), school.PADDING)
-            near = school.points(net.keypoints(net.keypoints.features(taps), [places]), places).numpy()[..., :2] / scale
+            maps = net.keypoints(net.keypoints.features(taps), [places])
+            near = school.points(maps, places, school.SMOOTH).numpy()[..., :2] / scale
             side = (photo.boxes[posed][:, 2:] - photo.boxes[posed][:, :2]).max(1)
             far = np.linalg.norm(near - joints[..., :2], axis=-1) / side[:, None]
             right, count = right + (far <= 0.1)[joints[..., 2] > 0].sum(), count + (joints[..., 2] > 0).sum()

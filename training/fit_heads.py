@@ -128,7 +128,7 @@ def learn(rank: int, args: argparse.Namespace) -> None:
     some = np.random.default_rng(SEED).permutation(len(data.photos))[:FIRST]
     first = [S.letterboxed(S.load(data.photos[i], data.coco, joints), args.size) for i in some]
     net.begin(load_file(args.trunk), school.pictures(first))
-    net.to(memory_format=torch.channels_last).freeze(True)
+    net.to(memory_format=torch.channels_last).freeze(4)
     pool: list[tuple[dict[str, Tensor], list[S.Scene]]] = []
     calls, bf16 = 0, torch.autocast("cpu", torch.bfloat16, enabled=args.bf16)
 

@@ -14,7 +14,7 @@ import school
 from faster_rcnn import TAPS
 
 _DETECT = ("taps", "fpn_channels", "rpn_channels", "fc_channels", "anchor_scales", "anchor_ratios", "pre_nms", "proposals",
-           "rpn_nms", "score_threshold", "nms", "max")
+           "rpn_nms", "objectness", "score_threshold", "nms", "max")
 
 
 def letterbox(size: int) -> dict:
@@ -64,7 +64,7 @@ def keypoints(folder: Path, net: school.Net, source: dict[str, str], options: di
     state = {f"keypoints.{n}": t for n, t in net.keypoints.state_dict().items()}
     _write(folder / "keypoints.safetensors", state, source)
     return {"type": "roi_keypoints", "weights": "keypoints.safetensors", "input": picture, "needs": "detect",
-            "padding": school.PADDING, "taps": list(TAPS), **options}
+            "padding": school.PADDING, "smooth": school.SMOOTH, "taps": list(TAPS), **options}
 
 
 def classify(folder: Path, weights: str, names: list[str], picture: dict | None) -> dict:

@@ -6,7 +6,8 @@ what the daemon runs.
 
 Losses:
 
-* detector (``detection``): of anchors and regions as in the Faster R-CNN paper, cross-entropy and L1;
+* detector (``detection``): of anchors and regions as in the Faster R-CNN paper, cross-entropy and L1, but that a region's score
+  aims at how well its refined box fits, so that suppression keeps the best (as IoU-aware detectors do: Zhang et al., VarifocalNet, 2021);
 * keypoints (``joints``): squared error to a Gaussian with 1 in the joint's cell, which makes values scores, plus the
   divergence of softmax(10 x map) from it, which learns faster where a joint is;
 * segmenter (``pixels``): cross-entropy plus a soft Dice term of the classes that are there, at half the input's resolution;
@@ -30,9 +31,11 @@ import res2net
 import roi_keypoints as K
 from scenes import CROWD, IGNORED, Scene
 
+LOOSE, TIGHT = 0.3, 0.7  # overlap of a refined box with its object that makes the score's aim 0 and 1
 ANCHORS, REGIONS, EMPTY_REGIONS = 256, 96, 24  # that a picture's losses are taken of; regions of one without objects
 MOST = 6  # persons of a picture whose joints are looked at in a step
 PADDING = 1.25  # of boxes for keypoints, as the head's default
+SMOOTH = 0.08  # longer sides of a box within which heat counts for a joint
 NAMED = 5  # tensors of a file that does not fit
 SIGMA, SHARPNESS, DIVERGENCE = 1.2, 10.0, 0.3  # cells; of the softmax; its weight in the loss
 
@@ -164,11 +167,11 @@ class Net(nn.Module):
                 p.copy_(p.half())
         self.eval().requires_grad_(False).to(memory_format=torch.channels_last)
 
-    def freeze(self, whole: bool) -> None:
-        """What does not learn: the stem and the first stage, which cost 30 % of a step, or the whole trunk
-        with its classifier."""
-        parts = [self.trunk, self.fc] if whole else [m for n, m in self.trunk.named_children() if not n.startswith("layer") or n == "layer1"]
-        for m in parts:
+    def freeze(self, stages: int) -> None:
+        """What does not learn: the stem and the first stages, of which the first costs 30 % of a step, or (of all four) the
+        classifier, too."""
+        parts = [m for n, m in self.trunk.named_children() if not n.startswith("layer") or int(n[5:]) <= stages]
+        for m in parts + [self.fc] * (stages == len(self.widths)):
             m.requires_grad_(False)
 
     def classify(self, taps: dict[str, Tensor]) -> Tensor:
@@ -236,7 +239,7 @@ def detection(model: R.FasterRCNN, maps: list[Tensor], scenes: list[Scene]) -> d
     every = torch.cat(anchors)
     centre = (every[:, :2] + every[:, 2:]) / 2
     sums = dict.fromkeys(("object", "anchor", "class", "box"), 0.0)
-    chosen, goals, kinds = [], [], []
+    chosen, goals, positive, nearest, kinds = [], [], [], [], []
     for i, scene in enumerate(scenes):
         (h, w), truth, labels = scene.valid, torch.from_numpy(scene.boxes), torch.from_numpy(scene.kinds)
         logits, deltas = (torch.cat([o[k][i] for o in outputs]) for k in (0, 1))
@@ -256,17 +259,22 @@ def detection(model: R.FasterRCNN, maps: list[Tensor], scenes: list[Scene]) -> d
             good, bad = sample(kind, REGIONS if len(truth) else EMPTY_REGIONS, 0.25)
             both = torch.cat((good, bad))
         chosen.append(boxes[both])
-        kinds.append(torch.where(kind[both] == 1, labels[mine[both]] if len(labels) else mine[both], options.classes))
-        if len(good):
-            goals.append(encode(boxes[good], truth[mine[good]], R.BOX_STDS[0]))
+        positive.append(kind[both] == 1)
+        nearest.append(truth[mine[both]] if len(truth) else boxes.new_zeros(len(both), 4))  # object of each region
+        kinds.append(labels[mine[both]] if len(truth) else mine[both])
+        goals.append(encode(boxes[good], truth[mine[good]], R.BOX_STDS[0]) if len(good) else boxes.new_zeros(0, 4))
     scores, deltas = model.roi_head.bbox_head(regions(levels, chosen, options))
-    kind = torch.cat(kinds)
+    kind = torch.cat(kinds).clamp_min(0)  # what is nearest to a crowd is not in it, and shows nothing
+    deltas = deltas.view(len(deltas), options.classes, 4)[torch.arange(len(deltas)), kind]
+    with torch.no_grad():
+        refined = R.decode(torch.cat(chosen), deltas, R.BOX_STDS[0])
+        shown = ((box_iou(refined, torch.cat(nearest)).diagonal() - LOOSE) / (TIGHT - LOOSE)).clamp(0, 1)
+        shown[torch.cat(kinds) == CROWD] = 0
     weight = torch.cat([torch.full((len(k),), 1 / max(len(k), 1)) for k in kinds])  # a mean of each picture
-    sums["class"] += (F.cross_entropy(scores, kind, reduction="none") * weight).sum()  # background is the last class
-    good = (kind < options.classes).nonzero()[:, 0]
-    if len(good):
-        deltas = deltas.view(len(deltas), options.classes, 4)[good, kind[good]]
-        sums["box"] += (deltas - torch.cat(goals)).abs().sum() / REGIONS
+    shares = scores.log_softmax(1)
+    object_, background = shares[torch.arange(len(kind)), kind], shares[:, -1]
+    sums["class"] += -((shown * object_ + (1 - shown) * background) * weight).sum()
+    sums["box"] += (deltas[torch.cat(positive)] - torch.cat(goals)).abs().sum() / REGIONS
     return {n: s / len(scenes) for n, s in sums.items()}
 
 
@@ -351,14 +359,16 @@ def _joints(head: K.KeypointHead, taps: dict[str, Tensor], scenes: list[Scene]) 
     return {"joints": joints(head, list(taps.values()), scenes)}
 
 
-def points(maps: Tensor, places: Tensor) -> Tensor:
-    """Joints (n, J, 3: x y score) as the daemon reads maps: the hottest cell, a quarter towards the warmer neighbour."""
-    bins, flat = maps.shape[-1], maps.flatten(2)
-    score, cell = flat.max(2)
+def points(maps: Tensor, places: Tensor, smooth: float = 0.0) -> Tensor:
+    """Joints (n, J, 3: x y score) as the daemon reads maps: the hottest cell, a quarter towards the warmer neighbour, where
+    ``smooth`` is not 0 of the maps that ``roi_keypoints.near`` makes."""
+    score = maps.flatten(2).max(2).values
+    bins, flat = maps.shape[-1], (K.near(maps, places, smooth / PADDING) if smooth else maps).flatten(2)
+    cell = flat.argmax(2)
     at = torch.stack((cell % bins, cell // bins), -1)
     inner = ((at > 1) & (at + 1 < bins)).all(-1, keepdim=True)
     sides = cell[..., None] + torch.tensor((1, -1, bins, -bins))
-    near = flat.gather(2, sides.clamp(0, bins * bins - 1))
-    at = at + 0.25 * (near[..., ::2] - near[..., 1::2]).sign() * inner
+    beside = flat.gather(2, sides.clamp(0, bins * bins - 1))
+    at = at + 0.25 * (beside[..., ::2] - beside[..., 1::2]).sign() * inner
     at = places[:, None, :2] + (at + 0.5) * (places[:, 2:] - places[:, :2])[:, None] / bins
     return torch.cat((at, score[..., None]), -1)

@@ -38,7 +38,7 @@ import school
 
 SIZE, SEED = 320, 2023  # of the square; of the split
 DETECT = R.Options(classes=1, fpn_channels=64, rpn_channels=64, fc_channels=192, anchor_scales=(4, 5.66),
-                   anchor_ratios=(0.7, 1.4, 2.8), pre_nms=200, proposals=200)
+                   anchor_ratios=(0.7, 1.4, 2.8), pre_nms=200, proposals=300, objectness=0.4)
 SEGMENT = deeplab.Options(classes=2, rates=(1, 3, 6, 9), channels=64, fuse_kernel=1, low_tap=3, low_channels=32)
 KEYPOINTS = {"channels": 96, "bins": 24, "convs": 4}
 PERSONS, MASKS, THINGS = 4, 1, 1  # pictures of a process in a step
@@ -46,7 +46,7 @@ MASK_SHARES = {"people": 0.4, "clothing": 0.25, "penn": 0.15, "portrait": 0.2}
 TURN = 20  # degrees by which scenes with persons are rotated at most
 CUT_SIDE, CUT_JOINTS = 40, 5  # least pixels and labelled joints of a person that is cut out and put into other photos
 PEOPLED = {"other", "faces", "saxophone", "accordion", "buddha", "inline_skate", "wheelchair", "umbrella", "chair"}
-WEIGHTS = {"object": 1.0, "anchor": 2.0, "class": 3.0, "box": 3.5, "joints": 1.4, "entropy": 1.3, "dice": 0.7, "classes": 0.6}
+WEIGHTS = {"object": 1.0, "anchor": 2.0, "class": 3.5, "box": 4.0, "joints": 1.2, "entropy": 1.0, "dice": 0.5, "classes": 0.5}
 UNKNOWN = 0.10  # share of them that the classifier does not know
 OTHER = 0.2  # weight of a scene with persons, which is ``other``
 CALM, CALM_MIXED = 0.7, 0.3  # from this share of the schedule on fewer scenes are made of several photos, by this factor
@@ -132,7 +132,7 @@ def learn(rank: int, args: argparse.Namespace) -> None:
         some = [*photos.persons[:24], *photos.masks["clothing"][:8]]
         first = [S.letterboxed(S.load(p, photos.coco), SIZE) for p in some]
         net.begin(load_file(args.trunk), school.pictures(first))
-    net.to(memory_format=torch.channels_last).freeze(False)
+    net.to(memory_format=torch.channels_last).freeze(args.frozen)
 
     def step(rng: np.random.Generator, done: float) -> tuple[dict[str, Tensor], Tensor]:
         scenes, weight = batch(rng, photos, 1.0 if done < CALM else CALM_MIXED)
@@ -152,6 +152,7 @@ def main() -> None:
     p.add_argument("--data", type=Path, default=home.parent / "shared" / "data", help="folder of the photos")
     p.add_argument("--trunk", type=Path, required=True,
                    help="the distilled trunk, as train_trunk.py writes it, or a folder that export_joint.py wrote, to go on from its heads, too")
+    p.add_argument("--frozen", type=int, choices=range(1, 4), default=1, help="stages of the trunk that do not learn")
     loop.options(p, 90)
     loop.spawn(learn, p.parse_args())
 
