@@ -72,9 +72,29 @@ enum r2_status r2_candidates_add(const struct r2_candidate_rule *rule, struct r2
     return R2_OK;
 }
 
-enum r2_status r2_candidates_decide(const struct r2_candidates *candidates, float nms, size_t most,
-                                    const struct r2_labels *labels, struct r2_result *ret,
-                                    struct r2_error *err)
+/* The mean of the boxes that overlap box `self`, which is one of them unless it is empty. */
+static struct r2_box vote(const struct r2_nms_input *input, uint32_t self, float least)
+{
+    const struct r2_box own = input->boxes[self];
+    double weight = 0, x1 = 0, y1 = 0, x2 = 0, y2 = 0;
+    for (size_t i = 0; i < input->count; i++) {
+        const struct r2_box box = input->boxes[i];
+        const double score = (double)input->scores[i];
+        if (input->groups[i] != input->groups[self] || !(r2_box_iou(own, box) >= least)) continue;
+        weight += score;
+        x1 += score * (double)box.x1;
+        y1 += score * (double)box.y1;
+        x2 += score * (double)box.x2;
+        y2 += score * (double)box.y2;
+    }
+    if (!(weight > 0)) return own;
+    return (struct r2_box){(float)(x1 / weight), (float)(y1 / weight), (float)(x2 / weight),
+                           (float)(y2 / weight)};
+}
+
+enum r2_status r2_candidates_decide(const struct r2_candidates *candidates, float nms, float voting,
+                                    size_t most, const struct r2_labels *labels,
+                                    struct r2_result *ret, struct r2_error *err)
 {
     const size_t count = candidates->count, limit = count < most ? count : most;
     R2_AUTOFREE struct r2_box *boxes = NULL;
@@ -94,7 +114,10 @@ enum r2_status r2_candidates_decide(const struct r2_candidates *candidates, floa
     }
     const struct r2_nms_input input = {boxes, scores, classes, count};
     R2_TRY(r2_nms_keep(&input, nms, limit, kept, &kept_count, err));
-    for (size_t i = 0; i < kept_count; i++) best[i] = candidates->items[kept[i]];
+    for (size_t i = 0; i < kept_count; i++) {
+        best[i] = candidates->items[kept[i]];
+        if (voting < 1) best[i].box = vote(&input, kept[i], voting);
+    }
     return r2_detections_create(best, kept_count, labels, ret, err);
 }
 

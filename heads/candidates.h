@@ -44,10 +44,13 @@ enum r2_status r2_candidates_add(const struct r2_candidate_rule *rule, struct r2
 enum r2_status r2_candidates_refine(const struct r2_candidate_rule *rule, struct r2_box *region,
                                     const float *deltas, struct r2_error *err);
 
-/* The `most` best after non-maximum suppression in each class, as a result. */
-enum r2_status r2_candidates_decide(const struct r2_candidates *candidates, float nms, size_t most,
-                                    const struct r2_labels *labels, struct r2_result *ret,
-                                    struct r2_error *err);
+/* The `most` best after non-maximum suppression in each class, as a result. Where `voting` is below 1,
+   their boxes are means of all candidates of the class that overlap them with at least that IoU,
+   weighted by score (Gidaris and Komodakis, "Object detection via a multi-region and semantic
+   segmentation-aware CNN model", 2015). */
+enum r2_status r2_candidates_decide(const struct r2_candidates *candidates, float nms, float voting,
+                                    size_t most, const struct r2_labels *labels,
+                                    struct r2_result *ret, struct r2_error *err);
 
 void r2_candidates_finish(struct r2_candidates *candidates);
 

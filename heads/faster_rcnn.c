@@ -29,7 +29,7 @@ struct faster_rcnn {
     char *labels_path;
     struct r2_rpn rpn;
     int64_t fc_channels, mask_channels, mask_convs, max;
-    double objectness, score_threshold, nms;
+    double objectness, score_threshold, nms, voting;
 
     struct r2_labels labels;
     uint32_t classes;
@@ -50,8 +50,7 @@ static const struct r2_option options[] = {
     {.name = "labels", R2_FIELD(TEXT, struct faster_rcnn, labels_path), .flags = R2_OPTION_OPTIONAL,
      .help = "text file, one class name a line"},
     {.name = "taps", R2_FIELD(TEXTS, struct faster_rcnn, rpn.tap_names), .min_count = 1,
-     .max_count = R2_STAGES, .fallback = "c2,c3,c4,c5",
-     .help = "stages of the trunk under the pyramid, consecutive"},
+     .max_count = R2_STAGES, .fallback = "c2,c3,c4,c5", .help = "consecutive stages of the trunk"},
     {.name = "extra_levels", R2_FIELD(INT, struct faster_rcnn, rpn.extra_levels), .min = 0,
      .max = R2_RPN_MAX_LEVELS - R2_STAGES, .fallback = "1",
      .help = "levels of the pyramid above the taps', each with half the cells"},
@@ -66,11 +65,9 @@ static const struct r2_option options[] = {
     {.name = "mask_convs", R2_FIELD(INT, struct faster_rcnn, mask_convs), .min = 0, .max = 16,
      .fallback = "4", .help = "3x3 convolutions of the mask head"},
     {.name = "anchor_scales", R2_FIELD(FLOATS, struct faster_rcnn, rpn.scales), .min = 0.01,
-     .max = 1000, .min_count = 1, .max_count = 8, .fallback = "8",
-     .help = "sizes of the anchors, in strides"},
+     .max = 1000, .min_count = 1, .max_count = 8, .fallback = "8", .help = "anchors' sizes, in strides"},
     {.name = "anchor_ratios", R2_FIELD(FLOATS, struct faster_rcnn, rpn.ratios), .min = 0.01,
-     .max = 100, .min_count = 1, .max_count = 8, .fallback = "0.5,1,2",
-     .help = "height / width of the anchors"},
+     .max = 100, .min_count = 1, .max_count = 8, .fallback = "0.5,1,2", .help = "their height / width"},
     {.name = "pre_nms", R2_FIELD(INT, struct faster_rcnn, rpn.pre_nms), .min = 1, .max = 100000,
      .fallback = "1000", .help = "anchors of a level that may become proposals"},
     {.name = "proposals", R2_FIELD(INT, struct faster_rcnn, rpn.proposals), .min = 1, .max = 10000,
@@ -83,6 +80,8 @@ static const struct r2_option options[] = {
      .max = 1, .fallback = "0.05", .help = "detections score more than this"},
     {.name = "nms", R2_FIELD(FLOAT, struct faster_rcnn, nms), .min = 0, .max = 1,
      .fallback = "0.5", .help = "overlap (IoU) above which one of two boxes of a class goes"},
+    {.name = "voting", R2_FIELD(FLOAT, struct faster_rcnn, voting), .min = 0, .max = 1,
+     .fallback = "1", .help = "overlap (IoU) from which boxes are averaged; 1: none are"},
     {.name = "max", R2_FIELD(INT, struct faster_rcnn, max), .min = 1, .max = 10000,
      .fallback = "100", .help = "detections in an answer"},
 };
@@ -369,8 +368,9 @@ static enum r2_status decide(const struct faster_rcnn *rcnn, const struct r2_hea
     const struct faster_rcnn_params *request = run->params;
     struct state *state = run->state;
     if (state->found.kind) return R2_OK;
-    return r2_candidates_decide(&state->candidates, (float)rcnn->nms, (size_t)request->max,
-                                rcnn->labels.count ? &rcnn->labels : NULL, &state->found, err);
+    return r2_candidates_decide(&state->candidates, (float)rcnn->nms, (float)rcnn->voting,
+                                (size_t)request->max, rcnn->labels.count ? &rcnn->labels : NULL,
+                                &state->found, err);
 }
 
 /* The detections, where masks are wanted. */

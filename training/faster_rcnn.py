@@ -23,7 +23,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchvision.ops import nms, roi_align
+from torchvision.ops import box_iou, nms, roi_align
 
 import res2net
 import testweights
@@ -59,6 +59,7 @@ class Options:
     objectness: float = 0.0  # share of a proposal's own score in the scores of what is found there
     score_threshold: float = 0.05
     nms: float = 0.5
+    voting: float = 1.0  # overlap from which the boxes around one that is kept are averaged with it; 1: none are
     max: int = 100
     cascade: bool = False  # three box heads (and mask heads), each on the boxes of the one before, which know no classes
     masks: bool = False
@@ -314,7 +315,7 @@ class FasterRCNN(nn.Module):
             chosen = (all_scores[:, label] > o.score_threshold).nonzero()[:, 0]
             mine, scores = refined[chosen, label], all_scores[chosen, label]
             left = nms(mine, scores, o.nms)
-            parts.append((mine[left], scores[left], torch.full_like(left, label)))
+            parts.append((voted(mine, scores, left, o.voting), scores[left], torch.full_like(left, label)))
         mine, scores, labels = (torch.cat(p) for p in zip(*parts))
         scores, order = scores.sort(descending=True, stable=True)
         order = order[:o.max]
@@ -324,6 +325,14 @@ class FasterRCNN(nn.Module):
     def forward(self, picture: Tensor, frame: Frame) -> Detections:
         maps = self.pyramid(picture)
         return self.detect(maps, self.proposals(maps, frame), frame)
+
+
+def voted(boxes: Tensor, scores: Tensor, kept: Tensor, least: float) -> Tensor:
+    """Means of the boxes that overlap the kept ones, weighted by score: Gidaris and Komodakis, 2015."""
+    if least >= 1:
+        return boxes[kept]
+    weight = torch.where(box_iou(boxes[kept], boxes) >= least, scores, 0.0)
+    return weight @ boxes / weight.sum(1, keepdim=True)
 
 
 def anchors(height: int, width: int, stride: int, options: Options, dtype: torch.dtype) -> Tensor:

@@ -77,7 +77,8 @@ NETWORKS = {
     "taps": Network("custom", PLAIN, Options(
         classes=3, fpn_channels=48, rpn_channels=32, fc_channels=64, taps=("c3", "c4", "c5"), anchor_scales=(4, 6),
         anchor_ratios=(0.6, 1.5), anchor_strides=(8, 16, 32, 64, 128), pre_nms=120, proposals=100, rpn_nms=0.6,
-        objectness=0.25, score_threshold=0.1, nms=0.4, max=30), (((224, 288), Frame(210, 287, 420, 574)),), scales(-0.5, 0.75)),
+        objectness=0.25, score_threshold=0.1, nms=0.4, voting=0.55, max=30),
+        (((224, 288), Frame(210, 287, 420, 574)),), scales(-0.5, 0.75)),
     "mask": Network("custom", SMALL, Options(
         classes=7, fpn_channels=64, rpn_channels=64, fc_channels=128, pre_nms=80, proposals=80, max=12, masks=True,
         mask_convs=2, mask_channels=24), (((320, 352), Frame(310, 330, 155, 165)),), scales(-2.5, 1.25, 25)),
@@ -167,7 +168,8 @@ def detection_margin(model: FasterRCNN, maps: list[Tensor], proposals: Proposals
         chosen = all_scores[:, label] > o.score_threshold
         mine = all_scores[chosen, label]
         nearest, kept = suppression(refined[chosen, label], mine, o.nms)
-        margin = min(margin, nearest)
+        votes = box_iou(refined[chosen, label][kept], refined[chosen, label]) - o.voting
+        margin = min(margin, nearest, least(votes) if o.voting < 1 else nearest)
         scores.append(mine[kept])
     ranked = torch.cat(scores).sort(descending=True).values[:o.max + 1]
     return min(margin, least(ranked[:-1] - ranked[1:]))

@@ -14,7 +14,7 @@ import school
 from faster_rcnn import TAPS
 
 _DETECT = ("taps", "fpn_channels", "rpn_channels", "fc_channels", "anchor_scales", "anchor_ratios", "pre_nms", "proposals",
-           "rpn_nms", "objectness", "score_threshold", "nms", "max")
+           "rpn_nms", "objectness", "score_threshold", "nms", "voting", "max")
 
 
 def letterbox(size: int) -> dict:
