@@ -65,7 +65,7 @@ static const struct r2_option options[] = {
     {.name = "mask_convs", R2_FIELD(INT, struct faster_rcnn, mask_convs), .min = 0, .max = 16,
      .fallback = "4", .help = "3x3 convolutions of the mask head"},
     {.name = "anchor_scales", R2_FIELD(FLOATS, struct faster_rcnn, rpn.scales), .min = 0.01,
-     .max = 1000, .min_count = 1, .max_count = 8, .fallback = "8", .help = "anchors' sizes, in strides"},
+     .max = 1000, .min_count = 1, .max_count = 8, .fallback = "8", .help = "their sizes, in strides"},
     {.name = "anchor_ratios", R2_FIELD(FLOATS, struct faster_rcnn, rpn.ratios), .min = 0.01,
      .max = 100, .min_count = 1, .max_count = 8, .fallback = "0.5,1,2", .help = "their height / width"},
     {.name = "pre_nms", R2_FIELD(INT, struct faster_rcnn, rpn.pre_nms), .min = 1, .max = 100000,

@@ -38,8 +38,8 @@ import school
 
 SIZE, SEED = 320, 2023  # of the square; of the split
 DETECT = R.Options(classes=1, fpn_channels=64, rpn_channels=64, fc_channels=192, anchor_scales=(4, 5.66),
-                   anchor_ratios=(0.7, 1.4, 2.8), pre_nms=200, proposals=300, objectness=0.4,
-                   voting=0.7)
+                   anchor_ratios=(0.7, 1.4, 2.8), pre_nms=400, proposals=400, objectness=0.5,
+                   nms=0.45, voting=0.6)
 SEGMENT = deeplab.Options(classes=2, rates=(1, 3, 6, 9), channels=64, fuse_kernel=1, low_tap=3, low_channels=32)
 KEYPOINTS = {"channels": 96, "bins": 24, "convs": 4}
 PERSONS, MASKS, THINGS = 4, 1, 1  # pictures of a process in a step
