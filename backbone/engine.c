@@ -224,8 +224,11 @@ enum r2_status r2_primitive_conv(const struct r2_conv_shape *shape, struct r2_pr
             r2_primitive_destroy(best);
             return err->status;
         }
-        struct r2_primitive *worse = is_gemm(wide) ? wide : best;
-        best = is_gemm(wide) ? best : wide;
+        struct r2_primitive *worse = wide;
+        if (!is_gemm(wide)) {
+            worse = best;
+            best = wide;
+        }
         r2_primitive_destroy(worse);
     }
     *ret = best;

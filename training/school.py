@@ -273,7 +273,7 @@ def detection(model: R.FasterRCNN, maps: list[Tensor], scenes: list[Scene]) -> d
     weight = torch.cat([torch.full((len(k),), 1 / max(len(k), 1)) for k in kinds])  # a mean of each picture
     shares = scores.log_softmax(1)
     object_, background = shares[torch.arange(len(kind)), kind], shares[:, -1]
-    sums["class"] += -((shown * object_ + (1 - shown) * background) * weight).sum()
+    sums["class"] -= ((shown * object_ + (1 - shown) * background) * weight).sum()
     sums["box"] += (deltas[torch.cat(positive)] - torch.cat(goals)).abs().sum() / REGIONS
     return {n: s / len(scenes) for n, s in sums.items()}
 

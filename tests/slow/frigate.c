@@ -1,5 +1,6 @@
-/* Frigate's plugin against the demo model: the frames of a camera, one after another. All are answered;
-   how many within the plugin's usual time limit is printed, for it depends on the machine. */
+/* Frigate's plugin against the demo model: the frames of a camera, one after another. All are answered,
+   and with AVX-512 most within the plugin's usual time limit: a machine that others use is late with
+   some, and a core without it takes about that long for one. */
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,5 +35,6 @@ Test(frigate, the_demo_model_answers)
     printf("%zu of %d frames within %d ms, the slowest of them %.1f ms\n", in_time, FRAMES,
            FRIGATE_TIMEOUT_MS, slowest_ms);
     cr_expect_eq(answered, FRAMES);
+    if (__builtin_cpu_supports("avx512f")) cr_expect_gt(in_time, FRAMES / 2);
     cr_expect_eq(r2_daemon_stop(&daemon), 0);
 }
