@@ -92,16 +92,17 @@ static struct r2_box vote(const struct r2_nms_input *input, uint32_t self, float
                            (float)(y2 / weight)};
 }
 
-enum r2_status r2_candidates_decide(const struct r2_candidates *candidates, float nms, float voting,
-                                    size_t most, const struct r2_labels *labels,
-                                    struct r2_result *ret, struct r2_error *err)
+enum r2_status r2_candidates_decide(const struct r2_candidates *candidates,
+                                    const struct r2_candidate_choice *choice,
+                                    const struct r2_labels *labels, struct r2_result *ret,
+                                    struct r2_error *err)
 {
-    const size_t count = candidates->count, limit = count < most ? count : most;
+    const size_t count = candidates->count, limit = count < choice->most ? count : choice->most;
     R2_AUTOFREE struct r2_box *boxes = NULL;
     R2_AUTOFREE float *scores = NULL;
     R2_AUTOFREE uint32_t *classes = NULL, *kept = NULL;
     R2_AUTOFREE struct r2_detection *best = NULL;
-    size_t kept_count = 0;
+    size_t kept_count = 0, found = 0;
     R2_TRY(r2_alloc(count, sizeof *boxes, "candidates", &boxes, err));
     R2_TRY(r2_alloc(count, sizeof *scores, "candidates", &scores, err));
     R2_TRY(r2_alloc(count, sizeof *classes, "candidates", &classes, err));
@@ -113,12 +114,12 @@ enum r2_status r2_candidates_decide(const struct r2_candidates *candidates, floa
         classes[i] = (uint32_t)candidates->items[i].index;
     }
     const struct r2_nms_input input = {boxes, scores, classes, count};
-    R2_TRY(r2_nms_keep(&input, nms, limit, kept, &kept_count, err));
-    for (size_t i = 0; i < kept_count; i++) {
-        best[i] = candidates->items[kept[i]];
-        if (voting < 1) best[i].box = vote(&input, kept[i], voting);
+    R2_TRY(r2_nms_keep(&input, choice->nms, limit, kept, &kept_count, err));
+    for (; found < kept_count && scores[kept[found]] > choice->min_score; found++) {
+        best[found] = candidates->items[kept[found]];
+        if (choice->voting < 1) best[found].box = vote(&input, kept[found], choice->voting);
     }
-    return r2_detections_create(best, kept_count, labels, ret, err);
+    return r2_detections_create(best, found, labels, ret, err);
 }
 
 void r2_candidates_finish(struct r2_candidates *candidates)

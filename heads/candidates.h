@@ -44,13 +44,20 @@ enum r2_status r2_candidates_add(const struct r2_candidate_rule *rule, struct r2
 enum r2_status r2_candidates_refine(const struct r2_candidate_rule *rule, struct r2_box *region,
                                     const float *deltas, struct r2_error *err);
 
-/* The `most` best after non-maximum suppression in each class, as a result. Where `voting` is below 1,
-   their boxes are means of all candidates of the class that overlap them with at least that IoU,
-   weighted by score (Gidaris and Komodakis, "Object detection via a multi-region and semantic
-   segmentation-aware CNN model", 2015). */
-enum r2_status r2_candidates_decide(const struct r2_candidates *candidates, float nms, float voting,
-                                    size_t most, const struct r2_labels *labels,
-                                    struct r2_result *ret, struct r2_error *err);
+struct r2_candidate_choice {
+    float nms;       /* IoU above which one of two goes */
+    float voting;    /* IoU from which boxes are averaged; 1: none are */
+    float min_score; /* what is not above votes, but is not found */
+    size_t most;
+};
+
+/* The best after non-maximum suppression in each class, as a result. Where boxes vote, theirs are
+   means of all candidates of the class that overlap them, weighted by score (Gidaris and Komodakis,
+   "Object detection via a multi-region and semantic segmentation-aware CNN model", 2015). */
+enum r2_status r2_candidates_decide(const struct r2_candidates *candidates,
+                                    const struct r2_candidate_choice *choice,
+                                    const struct r2_labels *labels, struct r2_result *ret,
+                                    struct r2_error *err);
 
 void r2_candidates_finish(struct r2_candidates *candidates);
 

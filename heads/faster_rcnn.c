@@ -52,8 +52,7 @@ static const struct r2_option options[] = {
     {.name = "taps", R2_FIELD(TEXTS, struct faster_rcnn, rpn.tap_names), .min_count = 1,
      .max_count = R2_STAGES, .fallback = "c2,c3,c4,c5", .help = "consecutive stages of the trunk"},
     {.name = "extra_levels", R2_FIELD(INT, struct faster_rcnn, rpn.extra_levels), .min = 0,
-     .max = R2_RPN_MAX_LEVELS - R2_STAGES, .fallback = "1",
-     .help = "levels of the pyramid above the taps', each with half the cells"},
+     .max = R2_RPN_MAX_LEVELS - R2_STAGES, .fallback = "1", .help = "coarser levels above the taps'"},
     {.name = "fpn_channels", R2_FIELD(INT, struct faster_rcnn, rpn.channels), .min = 1,
      .max = 4096, .fallback = "256", .help = "channels of the pyramid"},
     {.name = "rpn_channels", R2_FIELD(INT, struct faster_rcnn, rpn.inner_channels), .min = 1,
@@ -338,10 +337,12 @@ static enum r2_status take_boxes(const void *self, const struct r2_head_run *run
     const struct faster_rcnn *rcnn = self;
     const struct faster_rcnn_params *request = run->params;
     struct state *state = run->state;
+    /* a request for surer ones only asks for the same boxes */
+    const double voters = rcnn->voting < 1 ? rcnn->score_threshold : 1;
     const struct r2_candidate_rule rule = {.classes = rcnn->classes,
                                            .stage = run->stage,
                                            .agnostic = rcnn->cascade,
-                                           .min_score = (float)request->min_score,
+                                           .min_score = (float)fmin(request->min_score, voters),
                                            .objectness = (float)rcnn->objectness,
                                            .width = state->width,
                                            .height = state->height,
@@ -368,9 +369,10 @@ static enum r2_status decide(const struct faster_rcnn *rcnn, const struct r2_hea
     const struct faster_rcnn_params *request = run->params;
     struct state *state = run->state;
     if (state->found.kind) return R2_OK;
-    return r2_candidates_decide(&state->candidates, (float)rcnn->nms, (float)rcnn->voting,
-                                (size_t)request->max, rcnn->labels.count ? &rcnn->labels : NULL,
-                                &state->found, err);
+    const struct r2_candidate_choice choice = {(float)rcnn->nms, (float)rcnn->voting,
+                                               (float)request->min_score, (size_t)request->max};
+    return r2_candidates_decide(&state->candidates, &choice,
+                                rcnn->labels.count ? &rcnn->labels : NULL, &state->found, err);
 }
 
 /* The detections, where masks are wanted. */

@@ -70,6 +70,20 @@ static void expect_box(const json_t *answer, const json_t *photo, const char *na
     cr_expect_geq(found, overlap, "%s: IoU %g", name, found);
 }
 
+/* Who asks for surer ones gets the same boxes. */
+static void expect_same_box(const struct r2_daemon *daemon, const json_t *answer,
+                            const json_t *photo, const char *name)
+{
+    const json_t *best = json_array_get(json_object_get(answer, "detections"), 0);
+    char target[64];
+    snprintf(target, sizeof target, "/detect?min_score=%g",
+             0.9 * json_number_value(json_object_get(best, "score")));
+    json_t *surer = ask(daemon, target, photo);
+    const json_t *same = json_array_get(json_object_get(surer, "detections"), 0);
+    cr_expect(json_equal(best, same), "%s: another box", name);
+    json_decref(surer);
+}
+
 static void expect_mask(const json_t *answer, const json_t *photo, const char *name)
 {
     double box[4];
@@ -118,6 +132,7 @@ Test(photos, the_demo_sees_people)
         char target[128];
         json_t *answer = ask(&daemon, "/detect", photo);
         expect_box(answer, photo, name);
+        expect_same_box(&daemon, answer, photo, name);
         json_decref(answer);
         answer = ask(&daemon, "/segment", photo);
         expect_mask(answer, photo, name);
