@@ -211,8 +211,10 @@ static bool drain(struct r2_service *service)
     r2_notify("STOPPING=1");
     r2_log(R2_LOG_INFO, "draining",
            R2_LOG_COUNT("in_flight", r2_metrics_in_flight(service->metrics)));
-    r2_service_set_state(service, R2_STATE_LEAVING);
-    sleep_ms(delay_ms);
+    if (delay_ms) { /* else a POST after a /readyz that says no is sure to be refused */
+        r2_service_set_state(service, R2_STATE_LEAVING);
+        sleep_ms(delay_ms);
+    }
     r2_service_set_state(service, R2_STATE_DRAINING);
     if (wait_until_idle(service, limit_ms)) return true;
     r2_log(R2_LOG_WARN, "shutdown_timeout",

@@ -2,6 +2,7 @@
 
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <jpeglib.h>
 #include <signal.h>
 #include <stdio.h>
@@ -36,6 +37,15 @@ static char *read_whole(int fd)
     char *text = calloc((size_t)size + 1, 1);
     cr_assert(text && pread(fd, text, (size_t)size, 0) == size);
     return text;
+}
+
+/* Writes go to the end: threads that write to a memfd, and read_whole, would race for its offset,
+ * which the kernel guards for other files. */
+static int log_file(void)
+{
+    int fd = memfd_create("log", MFD_CLOEXEC);
+    cr_assert(fd >= 0 && fcntl(fd, F_SETFL, O_APPEND) == 0);
+    return fd;
 }
 
 /* The child dies with the test, whatever becomes of it. */
@@ -75,7 +85,7 @@ struct r2_daemon r2_daemon_start(const char *const *options)
         cr_assert(count + 1 < ARGUMENTS);
         argv[count++] = argument(options[i]);
     }
-    struct r2_daemon daemon = {.log = memfd_create("log", MFD_CLOEXEC)};
+    struct r2_daemon daemon = {.log = log_file()};
     daemon.pid = spawn(argv, -1, daemon.log);
     free_arguments(argv);
     bool ready = r2_daemon_logs(&daemon, "ready", START_MS);
@@ -113,13 +123,13 @@ bool r2_daemon_logs(const struct r2_daemon *daemon, const char *text, int timeou
 {
     uint64_t end_ns = r2_clock_ns() + (uint64_t)timeout_ms * 1000000;
     for (;;) {
+        siginfo_t info = {0}; /* asked before the log is read, so that last words count */
+        bool ended = waitid(P_PID, (id_t)daemon->pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+                     info.si_pid != 0;
         char *log = r2_daemon_log(daemon);
         bool found = strstr(log, text) != NULL;
         free(log);
         if (found) return true;
-        siginfo_t info = {0};
-        bool ended = waitid(P_PID, (id_t)daemon->pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
-                     info.si_pid != 0;
         if (ended || r2_clock_ns() >= end_ns) return false;
         tick();
     }
