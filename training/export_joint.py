@@ -5,7 +5,7 @@ well calibrated it is), so that its scores are probabilities; the division goes 
 
     python training/export_joint.py --work WORK             # writes the model and, in WORK, the lists for evaluate.py
     python training/export_joint.py --work WORK --measure   # and PyTorch's own figures
-    python training/export_joint.py --work WORK --average models/demo   # the mean of its weights and of those it began from
+    python training/export_joint.py --work WORK --average models/demo   # the mean of its weights and of those of other models
 """
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ import train_joint as J
 SURE = 0.5  # score of the persons whose joints are looked for unless a request says otherwise
 
 
-def network(work: Path, photos: J.Photos, other: Path | None) -> tuple[school.Net, dict]:
-    """The averaged weights, as half precision keeps them, or the mean of them and of another model's: Wortsman et al., Robust
-    fine-tuning of zero-shot models, 2022."""
+def network(work: Path, photos: J.Photos, others: list[Path]) -> tuple[school.Net, dict]:
+    """The averaged weights, as half precision keeps them, or the mean of them and of other models' that share its beginning:
+    Wortsman et al., Model soups, 2022."""
     state, net = torch.load(work / "checkpoint.pt"), J.network(photos.labels)
-    weights = state["ema"]
-    if other:
-        begun = J.network(photos.labels)
-        model_dir.read(other, begun)
-        weights = {n: (t + weights[n]) / 2 for n, t in begun.state_dict().items()}
-    net.resume(weights)
+    models = [state["ema"]]
+    for folder in others:
+        other = J.network(photos.labels)
+        model_dir.read(folder, other)
+        models.append(other.state_dict())
+    net.resume({n: sum(m[n] for m in models) / len(models) for n in models[0]})
     return net, state
 
 
@@ -150,7 +150,8 @@ def main() -> None:
     p.add_argument("--data", type=Path, default=home.parent / "shared" / "data", help="folder of the photos")
     p.add_argument("--work", type=Path, required=True, help="folder of the training run")
     p.add_argument("--out", type=Path, default=home / "models" / "demo")
-    p.add_argument("--average", type=Path, metavar="DIR", help="a model of an earlier schedule: the mean of both is written")
+    p.add_argument("--average", type=Path, nargs="+", default=[], metavar="DIR",
+                   help="models of other schedules, as this script writes them: the mean of all is written")
     p.add_argument("--measure", action="store_true", help="print PyTorch's figures, too")
     p.add_argument("--threads", type=int, default=2)
     args = p.parse_args()
@@ -162,7 +163,7 @@ def main() -> None:
     source, picture = {"source": "training/train_joint.py", "step": str(state["step"])}, model_dir.letterbox(J.SIZE)
     weights = model_dir.trunk(args.out, net, source)
     options = {k: list(v) if isinstance(v, tuple) else v for k, v in res2net.options("demo").items()}
-    model_dir.describe(args.out, "demo", "5", {"arch": "custom", **options, "weights": weights, "precision": "f32"}, {
+    model_dir.describe(args.out, "demo", "6", {"arch": "custom", **options, "weights": weights, "precision": "f32"}, {
         "classify": model_dir.classify(args.out, weights, photos.labels, picture),
         "detect": model_dir.detect(args.out, net, source, ["person"], picture),
         "segment": model_dir.segment(args.out, net, source, ["person"], picture),

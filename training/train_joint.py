@@ -3,7 +3,8 @@
 Photos with persons (boxes, joints, some masks), photos with masks and photos of things stand in one batch; each head learns
 from those whose labels it has (scenes.py), and what they cost comes together in one trunk (school.py). 15 % of each kind,
 chosen by a fixed seed, only validate. Photos of things show nobody and have no person's pixel, but for faces and ``other``;
-scenes with persons are ``other`` to the classifier, as are ImageNet's photos of what it does not know.
+scenes with persons are ``other`` to the classifier, as are ImageNet's photos of what it does not know. Its animals stand among
+the scenes with persons, too: what has a face and limbs and yet is nobody.
 
 AdamW, averaged weights; learning rate and end follow the clock (loop.py). Trunk, forward and back, of six pictures on one core:
 EPYC 9004 0.89 s in f32, 0.47 s with --bf16; a Xeon without AMX was 1.3 times slower with it.
@@ -49,6 +50,10 @@ CUT_SIDE, CUT_JOINTS = 40, 5  # least pixels and labelled joints of a person tha
 PEOPLED = {"other", "faces", "saxophone", "accordion", "buddha", "inline_skate", "wheelchair", "umbrella", "chair"}
 WEIGHTS = {"object": 1.0, "anchor": 2.0, "class": 3.5, "box": 4.0, "joints": 1.2, "entropy": 1.0, "dice": 0.5, "classes": 0.5}
 UNKNOWN = 0.10  # share of them that the classifier does not know
+ANIMALS = 398  # first ImageNet classes
+ACCOMPANIED = {2, 4, 13, 31, 54, 61, 94, 106, 125, 147, 156, 158, 160, 163, 171, 176, 181, 183, 191, 199, 203, 204, 211, 217, 220, 229,
+               232, 240, 243, 245, 246, 248, 253, 254, 255, 257, 259, 266, 333, 341, 346, 354, 389, 391, 394, 395}
+# animals whose photo shows a person or a hand, or may do so, looked at one by one
 OTHER = 0.2  # weight of a scene with persons, which is ``other``
 CALM, CALM_MIXED = 0.7, 0.3  # from this share of the schedule on fewer scenes are made of several photos, by this factor
 TRUNK_RATE = 0.4  # the trunk's learning rate, in that of the heads
@@ -64,7 +69,6 @@ class Photos:
         for number, (source, photos) in enumerate(S.masked(data).items()):
             self.masks[source], self.held[source] = S.held(photos, [SEED, number])
         self.cutouts = [*self.masks["clothing"], *self.masks["portrait"], *self.masks["penn"], *singles(self.masks["people"])]
-        self.persons = self.persons + self.masks["penn"]
         index = [p for p in D.index(data) if p.label >= 0]
         photo = {p.path: S.Photo(p.path, label=p.label) if self.labels[p.label] in PEOPLED else
                  S.Photo(p.path, *S.nothing(17), [], p.label) for p in index}
@@ -74,6 +78,7 @@ class Photos:
         counts = np.bincount([p.label for p in things])
         weight = np.array([counts[p.label] ** -0.5 for p in things])
         self.things = things + others
+        self.persons = self.persons + self.masks["penn"] + [p for p in others if p.boxes is not None]
         self.weight = np.concatenate(((1 - UNKNOWN) * weight / weight.sum(), np.full(len(others), UNKNOWN / len(others))))
 
 
@@ -85,13 +90,15 @@ def singles(photos: list[S.Photo]) -> list[S.Photo]:
 
 
 def unknown(data: Path, labels: list[str]) -> list[S.Photo]:
-    """ImageNet's photos of things that none of the labels shares a word with: ``other``."""
+    """ImageNet's photos of things that none of the labels shares a word with: ``other``. With animals alone is nobody."""
     words = {w for label in labels for w in label.lower().split("_") if len(w) > 2}
     photos = []
     for line in (data / "imagenet-samples" / "index.tsv").read_text().splitlines():
-        _, wordnet, name = line.split("\t")
+        number, wordnet, name = line.split("\t")
         if words.isdisjoint(re.split(r"[^a-z]+", name.lower())):
-            photos.append(S.Photo(data / "imagenet-samples" / "images" / f"{wordnet}.jpg", label=labels.index("other")))
+            path, other = data / "imagenet-samples" / "images" / f"{wordnet}.jpg", labels.index("other")
+            alone = int(number) < ANIMALS and int(number) not in ACCOMPANIED
+            photos.append(S.Photo(path, *S.nothing(17), [], other) if alone else S.Photo(path, label=other))
     return photos
 
 
