@@ -51,9 +51,9 @@ PEOPLED = {"other", "faces", "saxophone", "accordion", "buddha", "inline_skate",
 WEIGHTS = {"object": 1.0, "anchor": 2.0, "class": 3.5, "box": 4.0, "joints": 1.2, "entropy": 1.0, "dice": 0.5, "classes": 0.5}
 UNKNOWN = 0.10  # share of them that the classifier does not know
 ANIMALS = 398  # first ImageNet classes
+# animals whose photo shows a person or a hand, or may do so, looked at one by one
 ACCOMPANIED = {2, 4, 13, 31, 54, 61, 94, 106, 125, 147, 156, 158, 160, 163, 171, 176, 181, 183, 191, 199, 203, 204, 211, 217, 220, 229,
                232, 240, 243, 245, 246, 248, 253, 254, 255, 257, 259, 266, 333, 341, 346, 354, 389, 391, 394, 395}
-# animals whose photo shows a person or a hand, or may do so, looked at one by one
 OTHER = 0.2  # weight of a scene with persons, which is ``other``
 CALM, CALM_MIXED = 0.7, 0.3  # from this share of the schedule on fewer scenes are made of several photos, by this factor
 TRUNK_RATE = 0.4  # the trunk's learning rate, in that of the heads
@@ -70,8 +70,7 @@ class Photos:
             self.masks[source], self.held[source] = S.held(photos, [SEED, number])
         self.cutouts = [*self.masks["clothing"], *self.masks["portrait"], *self.masks["penn"], *singles(self.masks["people"])]
         index = [p for p in D.index(data) if p.label >= 0]
-        photo = {p.path: S.Photo(p.path, label=p.label) if self.labels[p.label] in PEOPLED else
-                 S.Photo(p.path, *S.nothing(17), [], p.label) for p in index}
+        photo = {p.path: thing(p.path, p.label, self.labels[p.label] not in PEOPLED) for p in index}
         things = [photo[p.path] for p in index if p.split == "train"]
         self.held["things"] = [photo[p.path] for p in index if p.split == "val"]
         others, self.held["unknown"] = S.held(unknown(data, self.labels), SEED)
@@ -89,6 +88,11 @@ def singles(photos: list[S.Photo]) -> list[S.Photo]:
             if p.kinds[i] != S.CROWD and min(b[2:] - b[:2]) >= CUT_SIDE and (p.joints[i, :, 2] > 0).sum() >= CUT_JOINTS]
 
 
+def thing(path: Path, label: int, alone: bool) -> S.Photo:
+    """A photo of a thing; ``alone``: it shows nobody, else nothing is known of persons."""
+    return S.Photo(path, *S.nothing(17), [], label) if alone else S.Photo(path, label=label)
+
+
 def unknown(data: Path, labels: list[str]) -> list[S.Photo]:
     """ImageNet's photos of things that none of the labels shares a word with: ``other``. With animals alone is nobody."""
     words = {w for label in labels for w in label.lower().split("_") if len(w) > 2}
@@ -96,9 +100,8 @@ def unknown(data: Path, labels: list[str]) -> list[S.Photo]:
     for line in (data / "imagenet-samples" / "index.tsv").read_text().splitlines():
         number, wordnet, name = line.split("\t")
         if words.isdisjoint(re.split(r"[^a-z]+", name.lower())):
-            path, other = data / "imagenet-samples" / "images" / f"{wordnet}.jpg", labels.index("other")
             alone = int(number) < ANIMALS and int(number) not in ACCOMPANIED
-            photos.append(S.Photo(path, *S.nothing(17), [], other) if alone else S.Photo(path, label=other))
+            photos.append(thing(data / "imagenet-samples" / "images" / f"{wordnet}.jpg", labels.index("other"), alone))
     return photos
 
 

@@ -31,21 +31,21 @@ static void tick(void)
     nanosleep(&(struct timespec){0, TICK_MS * 1000000}, NULL);
 }
 
+/* Writes go to the end: threads that write to a memfd, and read_whole, would race for its offset,
+ * which the kernel guards for other files. */
+static int output_file(void)
+{
+    int fd = memfd_create("output", MFD_CLOEXEC);
+    cr_assert(fd >= 0 && fcntl(fd, F_SETFL, O_APPEND) == 0);
+    return fd;
+}
+
 static char *read_whole(int fd)
 {
     off_t size = lseek(fd, 0, SEEK_END);
     char *text = calloc((size_t)size + 1, 1);
     cr_assert(text && pread(fd, text, (size_t)size, 0) == size);
     return text;
-}
-
-/* Writes go to the end: threads that write to a memfd, and read_whole, would race for its offset,
- * which the kernel guards for other files. */
-static int log_file(void)
-{
-    int fd = memfd_create("log", MFD_CLOEXEC);
-    cr_assert(fd >= 0 && fcntl(fd, F_SETFL, O_APPEND) == 0);
-    return fd;
 }
 
 /* The child dies with the test, whatever becomes of it. */
@@ -85,7 +85,7 @@ struct r2_daemon r2_daemon_start(const char *const *options)
         cr_assert(count + 1 < ARGUMENTS);
         argv[count++] = argument(options[i]);
     }
-    struct r2_daemon daemon = {.log = log_file()};
+    struct r2_daemon daemon = {.log = output_file()};
     daemon.pid = spawn(argv, -1, daemon.log);
     free_arguments(argv);
     bool ready = r2_daemon_logs(&daemon, "ready", START_MS);
@@ -168,7 +168,7 @@ int r2_program_call(const char *const *arguments, char **ret_output, char **ret_
 {
     char *argv[ARGUMENTS] = {argument(need("R2_DAEMON"))};
     for (size_t i = 0; arguments[i]; i++) argv[i + 1] = argument(arguments[i]);
-    int output = memfd_create("output", MFD_CLOEXEC), error = memfd_create("error", MFD_CLOEXEC);
+    int output = output_file(), error = output_file();
     int status;
     pid_t pid = spawn(argv, output, error);
     free_arguments(argv);
